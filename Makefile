@@ -1,0 +1,44 @@
+# Everything runs from .venv, made on first use from the pinned requirements.
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONDONTWRITEBYTECODE ?= 1
+
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/.runtime: requirements.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(BIN)/.dev: requirements-dev.txt $(BIN)/.runtime
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+demo: $(BIN)/.runtime ## the whole product against its own sandbox EMR (DEMO_PATIENTS=12, DEMO_DATA=folder)
+	@$(BIN)/python -m headachemd.demo
+
+demo-check: $(BIN)/.runtime ## the same on free ports, opened as staff would; one JSON line
+	@$(BIN)/python -m headachemd.demo --check
+
+demo-reset: $(BIN)/.runtime ## forget the demo's data
+	@$(BIN)/python -m headachemd.demo --reset
+
+test: $(BIN)/.dev ## every test: on SQLite, then on PostgreSQL and Redis where they are installed
+	@$(BIN)/python -m tests.everything
+
+lint: $(BIN)/.dev ## ruff
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: $(BIN)/.dev ## let ruff rewrite
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+types: $(BIN)/.dev ## mypy
+	@$(BIN)/mypy
+
+bench: $(BIN)/.dev ## measured figures beside their goals: make bench AREA=main
+	@$(BIN)/python -m bench $(AREA)
+
+.PHONY: help demo demo-check demo-reset test lint format types bench

@@ -1,0 +1,16 @@
+"""The Celery application: workers run `emr.tasks`, beat sends a tick; messages hold row ids only."""
+
+import os
+
+from celery import Celery
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "headachemd.settings")
+
+app = Celery("headachemd")
+app.config_from_object(settings.CELERY)
+app.conf.beat_schedule = {
+    "tick": {"task": "emr.tasks.tick", "schedule": settings.TICK_SECONDS, "options": {"expires": 60}},
+}
+app.conf.beat_schedule_filename = str(settings.VAR_DIR / "beat")
+app.autodiscover_tasks()

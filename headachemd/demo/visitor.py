@@ -1,0 +1,51 @@
+"""Signs in to the running demo as its staff would, over HTTP, and opens the patient list and histories."""
+
+import http.cookiejar
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+
+_TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
+_HISTORY = re.compile(r'href="(/patients/[0-9a-f-]{36}/)"')
+
+
+class Visitor:
+    """A browser without JavaScript. Raises urllib's HTTPError for every answer that is not a page."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        jar = http.cookiejar.CookieJar()
+        self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
+
+    def get(self, path: str) -> str:
+        with self.opener.open(self.address + path, timeout=30) as answer:
+            return str(answer.read().decode())
+
+    def sign_in(self, email: str, password: str) -> str:
+        """The page after signing in: the patient list. Raises ValueError when the login is refused."""
+        token = _TOKEN.search(self.get("/accounts/login/"))
+        if token is None:
+            raise ValueError("the sign-in page holds no form")
+        form = urllib.parse.urlencode({"csrfmiddlewaretoken": token[1], "login": email, "password": password})
+        with self.opener.open(self.address + "/accounts/login/", form.encode(), timeout=30) as answer:
+            page = str(answer.read().decode())
+            if "/accounts/login" in answer.url:
+                raise ValueError("the demo's own login was refused")
+        return page
+
+    def histories_on(self, page: str) -> list[str]:
+        """Addresses of the histories a patient list links to, in order."""
+        return list(dict.fromkeys(_HISTORY.findall(page)))
+
+
+def pages_ok(address: str, email: str, password: str, *, histories: int = 3) -> int:
+    """How many of the list and up to `histories` histories open and are what they should be."""
+    visitor = Visitor(address)
+    listing = visitor.sign_in(email, password)
+    found = visitor.histories_on(listing)
+    fine = 1 if found else 0
+    for path in found[:histories]:
+        page = visitor.get(path)
+        fine += int('id="allergies"' in page and "As of" in page and "None" not in page)
+    return fine

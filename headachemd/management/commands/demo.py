@@ -1,0 +1,107 @@
+"""The running demo; started by `python -m headachemd.demo`, which makes the place it runs in."""
+
+import json
+import sys
+import threading
+import time
+import urllib.error
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from emr.models import Connection
+from headachemd.demo import journey, loopback, visitor
+from headachemd.demo.place import Place
+from headachemd.demo.supervisor import ChildFailed, Supervisor, wait_until
+
+
+class Command(BaseCommand):
+    help = "Sandbox EMR, web, worker and beat under one supervisor (use: python -m headachemd.demo)."
+    requires_system_checks = ()
+    stealth_options = ("place", "check", "patients", "data")
+
+    def handle(self, *args: Any, place: Place, check: bool, patients: int, data: str, **options: Any) -> None:
+        began = time.monotonic()
+        self.quiet, self.place = check, place
+        try:
+            with Supervisor(place.environment, place.folder / "log") as processes:
+                connection = self.start(processes, patients, data)
+                if check:
+                    self.report(connection, began)
+                    return
+                self.greet()
+                threading.Event().wait()
+        except KeyboardInterrupt:
+            self.say("\nStopped. `make demo` goes on where it was; `make demo-reset` forgets it.")
+        except (ChildFailed, ValueError, urllib.error.URLError) as why:
+            self.stdout.write(f"\nThe demo stopped: {why}")
+            sys.exit(1)
+
+    def say(self, text: str) -> None:
+        if not self.quiet:
+            self.stdout.write(text)
+            self.stdout.flush()
+
+    def start(self, processes: Supervisor, patients: int, data: str) -> Connection:
+        """Everything a practice does once, and the wait for the first pull."""
+        place = self.place
+        call_command("migrate", verbosity=0)
+        call_command("createcachetable", verbosity=0)
+        told = processes.start("sandbox", sandbox_command(place, patients, data), first_line=True)
+        sandbox = journey.Sandbox.parse(json.loads(told))
+        if sandbox.unservable:
+            self.say(f"{sandbox.unservable} records of that data cannot be served; {sandbox.control}/unservable says why.")
+        connection = journey.furnish(place, sandbox)
+        processes.start("web", web_command(place))
+        processes.start("worker", celery_command("worker", "--without-gossip", "--without-mingle"))
+        wait_until(
+            lambda: loopback.answers(f"{place.address}/healthz"), seconds=30, what="the web server did not answer"
+        )
+        journey.register_at_sandbox(sandbox)
+        processes.start("beat", celery_command("beat", f"--pidfile={place.folder}/beat.pid"))
+        journey.connect(connection)
+        new = journey.enrol(connection, sandbox)
+        wait = journey.expected_seconds(connection, new)
+        if wait > 30:
+            self.say(f"{new} patients at 250 calls a minute: about {wait / 60 + 1:.0f} minutes.")
+        journey.wait_for_first_pull(connection, seconds=wait * 1.5 + 120, quiet=self.quiet)
+        return connection
+
+    def greet(self) -> None:
+        place = self.place
+        self.say(
+            f"\nHeadacheMD is at   {place.address}\n"
+            f"Sign in as         {journey.STAFF_EMAIL}\n"
+            f"Password           {place.password}\n"
+            f"Django admin       {place.address}/admin/ as {journey.ADMIN_EMAIL}, same password\n"
+            "Ctrl-C stops everything."
+        )
+
+    def report(self, connection: Connection, began: float) -> None:
+        """One JSON line; exit status 1 where a page is not as it should be."""
+        opened = visitor.pages_ok(self.place.address, journey.STAFF_EMAIL, self.place.password)
+        found = journey.counts(connection)
+        self.stdout.write(
+            json.dumps(found | {"pages_ok": opened, "seconds": round(time.monotonic() - began, 1)})
+        )
+        wanted = 1 + min(3, found["patients"])
+        if opened < wanted:
+            raise ChildFailed(f"{opened} of {wanted} pages are as they should be")
+
+
+def sandbox_command(place: Place, patients: int, data: str) -> list[str]:
+    charts = ["--data", data] if data else ["--patients", str(patients), "--seed", "2"]
+    port, practice = str(place.sandbox_port), journey.PRACTICE_CODE
+    # Fifty a page, as the vendor was seen to send: with twelve patients the first pull fits one minute's calls.
+    size = ["--page-size", "50", "--quiet"]
+    return [sys.executable, "-m", "sandbox", "--port", port, "--practice", practice, *charts, *size]
+
+
+def web_command(place: Place) -> list[str]:
+    where = f"127.0.0.1:{place.web_port}"
+    return [sys.executable, "-m", "gunicorn", "headachemd.wsgi", "-b", where, "-w", "2", "--log-level", "warning"]
+
+
+def celery_command(role: str, *options: str) -> list[str]:
+    return [sys.executable, "-m", "celery", "-A", "headachemd.celery", role, "--loglevel=WARNING", *options]

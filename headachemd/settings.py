@@ -1,0 +1,210 @@
+"""All settings, from the environment (see .env.example).
+
+Two modes. `production` (the default) refuses to start on anything that is only fit for trying the product;
+`embedded` needs nothing but Python: SQLite, a broker in a folder, cache and call budget in the database.
+"""
+
+from pathlib import Path
+
+import environ
+from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
+
+from headachemd import broker
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+environ.Env.read_env(BASE_DIR / ".env")
+
+
+def required(name: str, hint: str) -> str:
+    value: str = env.str(name, default="")
+    if not value:
+        raise ImproperlyConfigured(f"{name} is not set: {hint} (see .env.example, or run `make demo`).")
+    return value
+
+
+def refuse(name: str, why: str) -> None:
+    raise ImproperlyConfigured(f"{name} {why}.")
+
+
+MODE = env.str("HEADACHEMD_MODE", default="production")
+if MODE not in {"production", "embedded"}:
+    refuse("HEADACHEMD_MODE", "must be production or embedded")
+EMBEDDED = MODE == "embedded"
+
+# --- secrets -------------------------------------------------------------------------------------------
+SECRET_KEY = required("SECRET_KEY", "set it to 50 or more random characters")
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+if len(SECRET_KEY) < 50 or SECRET_KEY.startswith("django-insecure"):
+    refuse("SECRET_KEY", "must be 50 or more random characters")
+required("FIELD_KEYS", "set it to one or more comma-separated Fernet keys, newest first")
+FIELD_KEYS: list[str] = env.list("FIELD_KEYS")
+try:
+    [Fernet(key) for key in FIELD_KEYS]
+except ValueError:
+    refuse("FIELD_KEYS", "holds something that is not a Fernet key (32 bytes, url-safe base64)")
+
+# --- where we are --------------------------------------------------------------------------------------
+DEBUG = env.bool("DEBUG", default=False)
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"] if EMBEDDED else [])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# The address vendors and patients reach us at; our JWKS URLs are built on it.
+PUBLIC_URL = required("PUBLIC_URL", "set it to this site's own address, such as https://app.example.org").rstrip(
+    "/"
+)
+VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var")))
+# Exact host:port pairs that may be spoken to over plain http on a private address: the sandbox, never an EMR.
+INSECURE_FHIR_HOSTS = frozenset(env.list("INSECURE_FHIR_HOSTS", default=[]))
+
+DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR}/headachemd.sqlite3" if EMBEDDED else "")}
+REDIS_URL = env.str("REDIS_URL", default="")
+if not EMBEDDED:
+    if DEBUG:
+        refuse("DEBUG", "must be off in production")
+    if not ALLOWED_HOSTS or "*" in ALLOWED_HOSTS:
+        refuse("ALLOWED_HOSTS", "must name this site's hosts, without a wildcard")
+    if not REDIS_URL:
+        refuse("REDIS_URL", "is not set: production needs Redis as broker, cache and call budget")
+    if "postgresql" not in DATABASES["default"].get("ENGINE", ""):
+        refuse("DATABASE_URL", "must be a postgres:// URL in production")
+    if not PUBLIC_URL.startswith("https://"):
+        refuse("PUBLIC_URL", "must start with https:// in production")
+    if INSECURE_FHIR_HOSTS:
+        refuse("INSECURE_FHIR_HOSTS", "must be empty in production")
+
+if "sqlite" in DATABASES["default"]["ENGINE"]:
+    # IMMEDIATE takes the write lock at BEGIN, so two writers wait for each other instead of one dying half-way.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+    }
+else:
+    DATABASES["default"]["CONN_MAX_AGE"] = 60
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+if REDIS_URL:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+else:
+    # Not locmem: login rate limits must be shared by the web processes.
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}}
+
+# --- applications --------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "headachemd",
+    "emr",
+    "patients",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "headachemd.headers.security_headers",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+ROOT_URLCONF = "headachemd.urls"
+WSGI_APPLICATION = "headachemd.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- accounts ------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "emr.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+ACCOUNT_ADAPTER = "emr.invitations.InvitationOnly"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"  # the invitation link, sent to that address, is the verification
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_LOGOUT_ON_GET = False
+ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+EMAIL_CONFIG = env.email("EMAIL_URL", default="consolemail://" if EMBEDDED else "smtp://127.0.0.1:25")
+vars().update(EMAIL_CONFIG)
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="HeadacheMD <no-reply@localhost>")
+
+# --- cookies and transport -----------------------------------------------------------------------------
+HTTPS = PUBLIC_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_NAME = "__Host-session" if HTTPS else "headachemd_session"
+CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "headachemd_csrf"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"  # Strict would drop the session on an OAuth callback
+SESSION_COOKIE_AGE = 12 * 3600
+SECURE_SSL_REDIRECT = HTTPS and env.bool("SECURE_SSL_REDIRECT", default=True)
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_REFERRER_POLICY = "no-referrer"
+if env.bool("BEHIND_TLS_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+
+# --- texts, times, files -------------------------------------------------------------------------------
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if EMBEDDED
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = EMBEDDED
+
+# --- work ----------------------------------------------------------------------------------------------
+CELERY = broker.celery_settings(redis_url=REDIS_URL, queue_dir=VAR_DIR / "queue", embedded=EMBEDDED)
+# Seconds between beats of the dispatcher, and how long a worker owns an item before another may take it over.
+TICK_SECONDS = env.int("TICK_SECONDS", default=2 if EMBEDDED else 10)
+LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
+    # urllib3 prints whole URLs at DEBUG; they may name patients.
+    "loggers": {"urllib3": {"level": "WARNING"}, "celery.redirected": {"level": "WARNING"}},
+}
