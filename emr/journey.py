@@ -1,0 +1,117 @@
+"""Where a work item stands in its plan: the cursor, as values. Knows no database and makes no calls."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from emr.models import TypeOutcome
+from emr.profiles import Profile, Query
+
+Outcome = TypeOutcome.Outcome
+MAX_PAGES = 1000
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call to make. `next_url`: a further page of the query; `fhir_id`: a read by reference."""
+
+    resource_type: str
+    query: Query | None
+    next_url: str | None = None
+    fhir_id: str | None = None
+
+    @property
+    def is_reference(self) -> bool:
+        return self.query is None
+
+    def describe(self) -> str:
+        return self.query.describe() if self.query else f"{self.resource_type}/{{id}} by reference"
+
+
+@dataclass
+class Journey:
+    """The cursor of a work item: which query of the plan, which page of it, and how the earlier ones ended.
+
+    `references` is None until the plan's queries are done; then the reads left, as [type, id].
+    `answers`: per type, one [outcome, reason] for each query or read that ended.
+    """
+
+    profile: Profile
+    position: int = 0
+    next_url: str | None = None
+    pages: list[str] = field(default_factory=list)
+    tries: int = 0
+    reauthorized: bool = False
+    partial: bool = False
+    answers: dict[str, list[list[str]]] = field(default_factory=dict)
+    references: list[list[str]] | None = None
+
+    @classmethod
+    def load(cls, cursor: dict[str, Any], profile: Profile) -> "Journey":
+        return cls(profile=profile, **cursor)
+
+    def dump(self) -> dict[str, Any]:
+        names = ("position", "next_url", "pages", "tries", "reauthorized", "partial", "answers", "references")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def plan_done(self) -> bool:
+        return self.position >= len(self.profile.plan)
+
+    def next_step(self) -> Step | None:
+        """The next call; None when the plan is done and no reference is left (or none was looked for yet)."""
+        if not self.plan_done:
+            query = self.profile.plan[self.position]
+            return Step(query.resource_type, query, next_url=self.next_url)
+        if self.references:
+            kind, fhir_id = self.references[0]
+            return Step(kind, None, fhir_id=fhir_id)
+        return None
+
+    def page_read(self, next_url: str | None, *, partial: bool = False) -> None:
+        """A page is stored. Without a further one its query is over; a link seen before ends it too."""
+        self.tries, self.reauthorized = 0, False
+        self.partial = self.partial or partial
+        if next_url is None and self.partial:
+            self.ended(Outcome.NOT_FETCHED, "the server says that it withholds part of the list (FHIR_PARTIAL)")
+            return
+        if next_url is None:
+            self.ended(Outcome.COMPLETE)
+            return
+        mark = hashlib.sha256(next_url.encode()).hexdigest()[:16]
+        if mark in self.pages or len(self.pages) >= MAX_PAGES:
+            self.ended(Outcome.NOT_FETCHED, "the server's page links do not come to an end")
+            return
+        self.pages.append(mark)
+        self.next_url = next_url
+
+    def ended(self, outcome: Outcome, reason: str = "") -> None:
+        """The current query or read is over; go on to the next."""
+        step = self.next_step()
+        if step is None:
+            return
+        self.answers.setdefault(step.resource_type, []).append([str(outcome), reason])
+        self.tries, self.reauthorized, self.partial, self.next_url, self.pages = 0, False, False, None, []
+        if step.is_reference and self.references:
+            self.references = self.references[1:]
+        else:
+            self.position += 1
+
+    def type_ended(self, resource_type: str) -> bool:
+        """True when no further query of the plan asks for this type."""
+        return all(query.resource_type != resource_type for query in self.profile.plan[self.position :])
+
+    def verdict(self, resource_type: str) -> tuple[Outcome, str]:
+        """How the type ended over all its queries: complete only if no answer is missing.
+
+        A refused category beside answered ones leaves the type complete, and says which was refused.
+        """
+        answers = self.answers.get(resource_type, [])
+        reasons = "; ".join(dict.fromkeys(reason for _, reason in answers if reason))[:300]
+        outcomes = {outcome for outcome, _ in answers}
+        for bad in (Outcome.NOT_FETCHED, Outcome.NOT_PERMITTED):
+            if bad in outcomes:
+                return bad, reasons
+        if outcomes == {Outcome.NOT_SUPPORTED}:
+            return Outcome.NOT_SUPPORTED, reasons
+        return Outcome.COMPLETE, reasons

@@ -1,0 +1,130 @@
+"""Whom we pull, when, and how far we are: the queue of record. Celery messages only name these rows."""
+
+from django.db import models
+from django.utils import timezone
+
+from emr.models.people import Practice
+from emr.models.registrations import Connection
+from emr.models.row import Row
+
+
+class Enrolment(Row):
+    """A patient whom a connection pulls. EMRs list nobody for a bare /Patient, so the roster is ours."""
+
+    class KnownBy(models.TextChoices):
+        LIST = "list", "A list given by the practice"
+        LOOK_UP = "look-up", "Staff look-up"
+        LAUNCH = "launch", "EHR launch"
+        CONSENT = "consent", "Patient consent"
+        GROUP = "group", "Bulk group"
+
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="enrolments")
+    patient_fhir_id = models.CharField(max_length=128)
+    known_by = models.CharField(max_length=10, choices=KnownBy.choices)
+    due_at = models.DateTimeField(null=True, help_text="blank: not due")
+    due_reason = models.CharField(max_length=100, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["connection", "patient_fhir_id"], name="enrolled_once")]
+        indexes = [models.Index(fields=["due_at"], name="enrolment_due")]
+
+    def __str__(self) -> str:
+        return f"enrolment {self.pk}"
+
+
+class TypeOutcome(Row):
+    """How one resource type of one enrolment stands: its absence is one of five different things (design rule 6)."""
+
+    class Outcome(models.TextChoices):
+        COMPLETE = "complete", "Complete"
+        NOT_PERMITTED = "not-permitted", "Not permitted"
+        NOT_SUPPORTED = "not-supported", "Not supported here"
+        NOT_FETCHED = "not-fetched", "Not fetched"
+
+    enrolment = models.ForeignKey(Enrolment, on_delete=models.CASCADE, related_name="outcomes")
+    resource_type = models.CharField(max_length=40)
+    outcome = models.CharField(max_length=16, choices=Outcome.choices)
+    reason = models.CharField(max_length=300, blank=True)
+    # Kept when a later pull goes wrong: the rows on file are still those of that time.
+    confirmed_at = models.DateTimeField(null=True, help_text="the last complete pass")
+    attempted_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["enrolment", "resource_type"], name="one_outcome_per_type")]
+
+    def __str__(self) -> str:
+        return f"{self.resource_type}: {self.outcome}"
+
+
+class Pull(Row):
+    """One run of fetching over a connection: some enrolments, each a leased work item."""
+
+    class State(models.TextChoices):
+        RUNNING = "running", "Running"
+        COMPLETE = "complete", "Complete"
+        INCOMPLETE = "incomplete", "Incomplete"
+
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="pulls")
+    practice = models.ForeignKey(Practice, on_delete=models.CASCADE)
+    state = models.CharField(max_length=12, choices=State.choices, default=State.RUNNING)
+    started_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+    calls = models.PositiveIntegerField(default=0)
+    new = models.PositiveIntegerField(default=0)
+    changed = models.PositiveIntegerField(default=0)
+    same = models.PositiveIntegerField(default=0)
+    quarantined = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-started_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["connection"], condition=models.Q(state="running"), name="one_running_pull_per_connection"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"pull of {self.started_at:%d-%b-%Y %H:%M} ({self.state})"
+
+
+class WorkItem(Row):
+    """One patient of one pull. Leased by one worker at a time; the cursor is committed with each page."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "Queued"
+        DONE = "done", "Done"
+        FAILED = "failed", "Given up"
+
+    MAX_ATTEMPTS = 3
+
+    pull = models.ForeignKey(Pull, on_delete=models.CASCADE, related_name="items")
+    enrolment = models.ForeignKey(Enrolment, on_delete=models.CASCADE, related_name="items")
+    state = models.CharField(max_length=8, choices=State.choices, default=State.QUEUED)
+    # Counted when the lease is taken and set back when a page succeeds: what kills its worker stops at three.
+    attempts = models.PositiveSmallIntegerField(default=0)
+    lease = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    not_before = models.DateTimeField(null=True)
+    published_at = models.DateTimeField(null=True)
+    cursor = models.JSONField(default=dict)
+    reason = models.CharField(max_length=300, blank=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["pull", "enrolment"], name="one_item_per_patient_and_pull")]
+        indexes = [models.Index(fields=["state", "not_before"], name="items_waiting")]
+
+    def __str__(self) -> str:
+        return f"item {self.pk}: {self.state}"
+
+
+class CallWindow(models.Model):
+    """The calls of the last 61 seconds to one practice code (the embedded budget; production keeps it in Redis)."""
+
+    key = models.CharField(max_length=80, primary_key=True)
+    sent = models.JSONField(default=list)
+    blocked_until = models.FloatField(default=0)
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,96 @@
+"""Vendor profiles: an EMR's behaviour as data (one TOML file each), read once into frozen dataclasses.
+
+Code asks the profile and never the vendor's name.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Query:
+    """One call of the plan. `parameters` may hold {patient}; None of them means a read of the patient itself."""
+
+    resource_type: str
+    parameters: tuple[tuple[str, str], ...]
+    read_seconds: float
+
+    def describe(self) -> str:
+        """What was asked, without the patient: "Observation?patient&category=survey"."""
+        if not self.parameters:
+            return f"{self.resource_type}/{{id}}"
+        told = (name if "{patient}" in value else f"{name}={value}" for name, value in self.parameters)
+        return f"{self.resource_type}?{'&'.join(told)}"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What code needs to know of a vendor. Sources: the comments beside each value in the TOML file."""
+
+    key: str
+    name: str
+    signing_algorithms: tuple[str, ...]
+    calls_per_window: int
+    window_seconds: float
+    base_path_pattern: str
+    base_path_hint: str
+    authorization_hosts: tuple[str, ...]
+    link_aliases: frozenset[str]
+    default_scopes: str
+    plan: tuple[Query, ...]
+    read_by_reference: tuple[str, ...]
+
+    @property
+    def planned_types(self) -> tuple[str, ...]:
+        """Resource types in the order they are asked for, then those read by reference."""
+        return tuple(dict.fromkeys([query.resource_type for query in self.plan] + list(self.read_by_reference)))
+
+
+def _queries(rows: list[dict[str, Any]], default_seconds: float) -> tuple[Query, ...]:
+    return tuple(
+        Query(
+            resource_type=row["type"],
+            parameters=tuple((name, value) for name, value in parameters.items()),
+            read_seconds=row.get("read_seconds", default_seconds),
+        )
+        for row in rows
+        for parameters in row["queries"]
+    )
+
+
+@cache
+def get(key: str) -> Profile:
+    """The profile called `key`. Raises KeyError when there is none."""
+    path = FOLDER / f"{key}.toml"
+    if key not in _keys():
+        raise KeyError(f"no vendor profile {key!r}")
+    data = tomllib.loads(path.read_text("utf-8"))
+    return Profile(
+        key=key,
+        name=data["name"],
+        signing_algorithms=tuple(data["signing_algorithms"]),
+        calls_per_window=data["limit"]["calls"],
+        window_seconds=data["limit"]["window_seconds"],
+        base_path_pattern=data["base_url"]["path_pattern"],
+        base_path_hint=data["base_url"]["hint"],
+        authorization_hosts=tuple(data["authorization_hosts"]),
+        link_aliases=frozenset(data["link_aliases"]),
+        default_scopes=" ".join(data["scopes"]["default"]),
+        plan=_queries(data["plan"], data["read_seconds"]),
+        read_by_reference=tuple(data["read_by_reference"]),
+    )
+
+
+@cache
+def _keys() -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
+
+
+def choices() -> list[tuple[str, str]]:
+    """(key, name) of every profile, for model and form fields."""
+    return [(key, get(key).name) for key in _keys()]

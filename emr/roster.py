@@ -1,0 +1,23 @@
+"""Whom we pull. EMRs list nobody for a bare /Patient, so a patient becomes known in one of a few other ways."""
+
+from collections.abc import Iterable
+
+from django.utils import timezone
+
+from emr.models import Connection, Enrolment
+
+
+def enrol(connection: Connection, fhir_ids: Iterable[str], known_by: str) -> int:
+    """Enrol these patients, due at once; those already enrolled stay as they are. Returns how many are new."""
+    wanted = list(dict.fromkeys(text.strip() for text in fhir_ids if text.strip()))
+    known = set(connection.enrolments.filter(patient_fhir_id__in=wanted).values_list("patient_fhir_id", flat=True))
+    now = timezone.now()
+    rows = [
+        Enrolment(
+            connection=connection, patient_fhir_id=fhir_id, known_by=known_by, due_at=now, due_reason="newly enrolled"
+        )
+        for fhir_id in wanted
+        if fhir_id not in known
+    ]
+    Enrolment.objects.bulk_create(rows, batch_size=200, ignore_conflicts=True)
+    return len(rows)
