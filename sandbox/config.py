@@ -1,0 +1,77 @@
+"""What one sandbox is started with."""
+
+import datetime
+import ipaddress
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sandbox.clients import RegisteredClient
+
+PRACTICE_CODE = re.compile(r"[A-Z]{6}")
+
+
+class ConfigError(ValueError):
+    """A setting the sandbox refuses to start with; the message names it."""
+
+
+@dataclass(frozen=True)
+class SandboxConfig:
+    """Settings of one sandbox, which plays one practice.
+
+    Attributes:
+        practice: six capital letters, as in healow URLs.
+        host: a loopback IPv4 address: the charts have no other protection.
+        port: 0 takes a free one.
+        patients: how many charts to generate with ``seed``; 0 generates none.
+        today: the day the generated charts end; None takes the clock's.
+        data: folders of NDJSON, Bundles and single resources, read recursively.
+        clients: apps registered from the start, on top of those in ``state_file``.
+        latency_ms: delay of every counted call; ``latency_per_type`` overrides it by FHIR type.
+        limit: calls allowed in one clock minute.
+        page_size: entries of a Bundle page.
+        token_life: seconds an access token is good for.
+        state_file: JSON file in which registered clients outlive a restart.
+        clock: POSIX time in seconds; rules about minutes, tokens and assertions ask it.
+    """
+
+    practice: str = "ABHEAD"
+    host: str = "127.0.0.1"
+    port: int = 0
+    patients: int = 0
+    seed: int = 1
+    today: datetime.date | None = None
+    data: tuple[Path, ...] = ()
+    clients: tuple[RegisteredClient, ...] = ()
+    latency_ms: int = 0
+    latency_per_type: Mapping[str, int] = field(default_factory=dict)
+    limit: int = 250
+    page_size: int = 20
+    token_life: int = 300
+    state_file: Path | None = None
+    quiet: bool = True
+    clock: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
+        if not PRACTICE_CODE.fullmatch(self.practice):
+            raise ConfigError(f"practice must be six capital letters, not {self.practice!r}")
+        if not _is_loopback(self.host):
+            raise ConfigError(f"host must be a loopback IPv4 address, not {self.host!r}")
+        if self.page_size < 1 or self.limit < 1 or self.token_life < 1:
+            raise ConfigError("page size, limit and token life must be at least 1")
+        for folder in self.data:
+            if not folder.is_dir():
+                raise ConfigError(f"data folder {str(folder)!r} does not exist")
+
+    def latency(self, resource_type: str | None) -> float:
+        """Seconds to hold back the answer to a call about ``resource_type``."""
+        return self.latency_per_type.get(resource_type or "", self.latency_ms) / 1000
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.IPv4Address(host).is_loopback
+    except ValueError:
+        return False

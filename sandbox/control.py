@@ -1,0 +1,174 @@
+"""The control endpoints under ``/control/``: how tests and the demo look in and steer. Not counted."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sandbox import faults, loading
+from sandbox.clients import RegistrationError, from_json
+from sandbox.fault_orders import OrderError
+from sandbox.messages import Request, Response, json_response
+from sandbox.state import SandboxState
+from sandbox.unservable import find_unservable
+
+Handler = Callable[[SandboxState, Request], Response]
+NDJSON_TYPES = ("application/fhir+ndjson", "application/x-ndjson", "application/ndjson")
+
+
+class ControlError(ValueError):
+    """A request to control that makes no sense; the message says why."""
+
+
+def answer(state: SandboxState, request: Request) -> Response:
+    """Answers a control request; errors are JSON objects with ``error``."""
+    name = request.segments[1] if len(request.segments) > 1 else ""
+    handler = HANDLERS.get((request.method, name))
+    if handler is None:
+        return json_response(404, {"error": f"control has no {request.method} {name}"})
+    try:
+        return handler(state, request)
+    except (ControlError, RegistrationError, OrderError) as error:
+        return json_response(400, {"error": str(error)})
+
+
+def _body(request: Request) -> Any:
+    try:
+        return loading.parse(request.body.decode())
+    except ValueError as error:
+        raise ControlError(f"the body is not JSON: {error}") from error
+
+
+def _tail(request: Request, length: int) -> tuple[str, ...]:
+    tail = request.segments[2:]
+    if len(tail) != length:
+        raise ControlError(f"the path needs {length} more parts")
+    return tail
+
+
+def patients(state: SandboxState, request: Request) -> Response:
+    """``{"patients": [{"id", "names": [{"family", "given"}], "birth_date"}]}`` of every chart."""
+    people = [
+        {
+            "id": patient.id,
+            "names": [{"family": name.family, "given": list(name.given)} for name in patient.names],
+            "birth_date": patient.birth_date,
+        }
+        for patient in state.charts.patients()
+    ]
+    return json_response(200, {"patients": people})
+
+
+def ledger(state: SandboxState, request: Request) -> Response:
+    """``{"served": [[type, id, sha256 of the text sent], …]}``."""
+    return json_response(200, {"served": state.ledger.as_json()})
+
+
+def unservable(state: SandboxState, request: Request) -> Response:
+    """``{"unservable": [{"resource_type", "id", "reason", "source"}, …]}``."""
+    return json_response(200, {"unservable": [asdict(item) for item in state.unservable()]})
+
+
+def calls(state: SandboxState, request: Request) -> Response:
+    """The call counts, and which token rules were broken lately, oldest first."""
+    return json_response(200, state.calls.as_json() | {"token_refusals": list(state.token_refusals)})
+
+
+def reset(state: SandboxState, request: Request) -> Response:
+    """Forgets ledger, counters and faults."""
+    state.reset()
+    return json_response(200, {"reset": True})
+
+
+def list_clients(state: SandboxState, request: Request) -> Response:
+    """``{"clients": […]}`` as registered."""
+    return json_response(200, {"clients": state.clients.as_json()})
+
+
+def register_client(state: SandboxState, request: Request) -> Response:
+    """Registers or replaces a client: client_id, jwks_url, and optionally scopes, alg, app_type, active."""
+    document = _body(request)
+    if not isinstance(document, dict):
+        raise ControlError("a client is a JSON object")
+    client = from_json(document)
+    state.clients.register(client)
+    return json_response(200, asdict(client))
+
+
+def list_charts(state: SandboxState, request: Request) -> Response:
+    """``{"resources": [[type, id, sha256, patient id or null, servable], …]}`` of everything loaded."""
+    misses = {(item.resource_type, item.id) for item in find_unservable(state.charts)}
+    rows = [
+        [*resource.key, resource.sha256, resource.owner, resource.key not in misses]
+        for resource in state.charts.all()
+    ]
+    return json_response(200, {"resources": rows})
+
+
+def change_charts(state: SandboxState, request: Request) -> Response:
+    """Adds or replaces resources: a JSON list of them, or NDJSON, whose lines are served as sent."""
+    batch = loading.Batch()
+    if request.media_type in NDJSON_TYPES:
+        try:
+            loading.read_ndjson(batch, request.body.decode(), "control")
+        except UnicodeDecodeError as error:
+            raise ControlError("the body is not UTF-8") from error
+    else:
+        documents = _body(request)
+        if not isinstance(documents, list):
+            raise ControlError("charts come as a list of resources")
+        loading.read_documents(batch, documents, "control")
+    replaced = sum(resource.key in state.charts for resource in batch.resources)
+    state.charts.add(batch.resources, batch.urns)
+    state.rejected.extend(batch.rejected)
+    return json_response(
+        200,
+        {
+            "added": len(batch.resources) - replaced,
+            "replaced": replaced,
+            "rejected": [asdict(item) for item in batch.rejected],
+        },
+    )
+
+
+def remove_chart(state: SandboxState, request: Request) -> Response:
+    """Takes ``/control/charts/{type}/{id}`` out of the charts."""
+    resource_type, resource_id = _tail(request, 2)
+    removed = state.charts.remove((resource_type, resource_id))
+    return json_response(200 if removed else 404, {"removed": removed})
+
+
+def list_faults(state: SandboxState, request: Request) -> Response:
+    """``{"faults": […]}``: the orders and how often each has struck."""
+    return json_response(200, {"faults": state.faults.as_json()})
+
+
+def order_fault(state: SandboxState, request: Request) -> Response:
+    """Takes a fault order: kind, match, times, and the kind's own arguments. Answers its number."""
+    return json_response(200, {"id": state.faults.add(faults.read_order(_body(request)))})
+
+
+def withdraw_faults(state: SandboxState, request: Request) -> Response:
+    """Withdraws every fault, or ``/control/faults/{id}`` alone."""
+    if len(request.segments) == 2:
+        state.faults.clear()
+        return json_response(200, {"removed": True})
+    (number,) = _tail(request, 1)
+    removed = number.isdecimal() and state.faults.remove(int(number))
+    return json_response(200 if removed else 404, {"removed": removed})
+
+
+HANDLERS: Mapping[tuple[str, str], Handler] = {
+    ("GET", "patients"): patients,
+    ("GET", "ledger"): ledger,
+    ("GET", "unservable"): unservable,
+    ("GET", "calls"): calls,
+    ("POST", "reset"): reset,
+    ("GET", "clients"): list_clients,
+    ("POST", "clients"): register_client,
+    ("GET", "charts"): list_charts,
+    ("POST", "charts"): change_charts,
+    ("DELETE", "charts"): remove_chart,
+    ("GET", "faults"): list_faults,
+    ("POST", "faults"): order_fault,
+    ("DELETE", "faults"): withdraw_faults,
+}
