@@ -3,7 +3,6 @@
 from dataclasses import asdict
 from datetime import timedelta
 
-from django.conf import settings
 from django.utils import timezone
 
 from emr import calls
@@ -24,7 +23,7 @@ def configuration(connection: Connection, door: Door, *, anew: bool = False) -> 
         return smart.SmartConfiguration.from_json(stored)
     calls.spend(connection)
     found = smart.discover(door, connection.base_url)
-    smart.confirmed_hosts(found, _allowed_hosts(connection), insecure=settings.INSECURE_FHIR_HOSTS)
+    smart.confirmed_hosts(found, _allowed_hosts(connection))
     connection.smart_configuration, connection.discovered_at = asdict(found), timezone.now()
     connection.save(update_fields=["smart_configuration", "discovered_at"])
     return found

@@ -14,8 +14,7 @@ E = TypeVar("E", bound=WireError)
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds: to connect (TLS included), between two bytes, and for the whole answer from connecting to
-    last byte.
+    """Seconds: to connect, to wait for the next byte, and for the whole answer, connecting included.
 
     The look-up of the host name is bounded by the resolver only.
     """

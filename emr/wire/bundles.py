@@ -78,8 +78,10 @@ def split_bundle(text: str, *, max_entries: int = 2000) -> Envelope:
 
 
 def slice_resource(text: str) -> Slice:
-    """One resource that came alone. Raises BadJSON when its text is broken off or is more than one value."""
+    """One resource that came alone. Raises BadJSON for text that is no object, broken off or goes on."""
     start = skip_space(text, 0)
+    if text[start : start + 1] != "{":
+        raise BadJSON("not a JSON object")
     cursor = _Cursor(text, start)
     resource, fault = cursor.object_or_fault()
     if skip_space(text, cursor.position) != len(text):
@@ -111,12 +113,10 @@ def _entries(cursor: "_Cursor", max_entries: int) -> Iterator[Slice]:
 
 
 def _entry(cursor: "_Cursor") -> Slice:
-    """The entry at the cursor. First as an object with a resource; if that cannot be, as text with a
-    reason.
-    """
+    """The entry at the cursor: as an object with a resource; if that cannot be, as text with a reason."""
     text, start = cursor.text, cursor.position
     if text[start : start + 1] != "{":
-        cursor.passread_value()
+        cursor.pass_value()
         return Slice(text[start : cursor.position], None, "the entry is not an object")
     found: list[Slice] = []
     mode: str | None = None
@@ -130,7 +130,7 @@ def _entry(cursor: "_Cursor") -> Slice:
                 mode = member["mode"] if isinstance(member.get("mode"), str) else None
     except BadJSON as exc:
         cursor.position = start
-        cursor.passread_value()
+        cursor.pass_value()
         return Slice(text[start : cursor.position], None, exc.reason)
     if len(found) == 1:
         return Slice(found[0].text, found[0].resource, found[0].fault, mode)
@@ -183,16 +183,14 @@ class _Cursor:
         try:
             value, self.position = read_value(self.text, start)
         except BadJSON as exc:
-            self.passread_value()
+            self.pass_value()
             return None, exc.reason
         if isinstance(value, dict):
             return value, None
         return None, "not an object"
 
-    def passread_value(self) -> None:
-        """Go behind the value at the position by its brackets and strings alone. Raises BadJSON if it
-        never ends.
-        """
+    def pass_value(self) -> None:
+        """Go behind the value at the position by brackets and strings alone; BadJSON if it never ends."""
         if self.text[self.position : self.position + 1] not in _CLOSER:
             scalar = _SCALAR.match(self.text, self.position)
             if scalar is None:

@@ -7,9 +7,7 @@ from typing import Self
 
 
 class Clock:
-    """Cuts the connection when the time for one answer is over, whatever the reading thread is waiting
-    for.
-    """
+    """Cuts the connection when the time for one answer is over, whatever its reader is waiting for."""
 
     def __init__(self, seconds: float) -> None:
         self.rang = False

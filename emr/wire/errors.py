@@ -10,10 +10,8 @@ from collections.abc import Iterable
 
 DETAIL_LIMIT = 300
 
-_URL = re.compile(
-    r"(?i)\b([a-z][a-z0-9+.-]*://[^\s/?#@]*@)?([a-z][a-z0-9+.-]*://[^\s?#\"'<>]*)([?#][^\s\"'<>]*)?"
-)
-_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+\S+")
+_URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)(?:[^\s/?#@]*@)?([^\s/?#\"'<>]*)([^\s\"'<>]*)")
+_BEARER = re.compile(r"(?i)\b(bearer|basic)[\s:=]+\S+")
 _MAIL = re.compile(r"\S+@\S+")
 _NUMBER = re.compile(r"\d[\d/.:-]{3,}\d|\d{4,}")  # dates, telephone and record numbers
 # Tokens, assertions, most vendors' resource ids; not "system/AllergyIntolerance.read".
@@ -28,21 +26,16 @@ def clean(text: object, echoes: Iterable[str] = ()) -> str:
     query strings, mail addresses, numbers of four digits and more, and unbroken runs of 24 characters with
     a digit or of 40.
     """
-    line = _UNPRINTABLE.sub(" ", str(text)[:4000])
+    line = _UNPRINTABLE.sub(" ", str(text)[:1000])
     for echo in sorted((e for e in echoes if len(e) > 2), key=len, reverse=True):
         line = line.replace(echo, "…")
     line = _BEARER.sub(r"\1 …", line)
-    line = _URL.sub(lambda m: _shorten(m.group(2)), line)
+    # Scheme and host only: a path may hold a patient's id.
+    line = _URL.sub(lambda m: f"{m[1]}{m[2]}" + ("/…" if m[3] else ""), line)
+    line = _LONG_MARK.sub("…", line)  # before the numbers: an assertion cut in pieces would pass
     line = _MAIL.sub("…", line)
     line = _NUMBER.sub("…", line)
-    line = _LONG_MARK.sub("…", line)
     return " ".join(line.split())[:DETAIL_LIMIT]
-
-
-def _shorten(url: str) -> str:
-    """Scheme and host only: a path may hold a patient's id."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.split('/')[0]}/…"
 
 
 class WireError(Exception):
@@ -77,9 +70,7 @@ class NeverAgain(WireError):
 
 
 class Throttled(TryAgain):
-    """HTTP 429. `retry_after`: the seconds the server asks for; None when it does not say
-    (eClinicalWorks).
-    """
+    """HTTP 429. `retry_after`: the seconds the server asks for; eClinicalWorks does not say: None."""
 
     def __init__(
         self,

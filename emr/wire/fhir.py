@@ -49,7 +49,7 @@ _ACCEPT = {"Accept": "application/fhir+json"}
 _TYPE = re.compile(r"[A-Z][A-Za-z]{0,63}")
 _ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,128}")  # healow's have 64 characters, R4 allows up to 64
 _REFERENCE = re.compile(
-    r"(?:^|/)([A-Z][A-Za-z]{0,63})/([A-Za-z0-9._-]{1,128})(?:/_history/[A-Za-z0-9._-]{1,64})?$"
+    r"(?:^|/)([A-Z][A-Za-z]{0,63})/([A-Za-z0-9._-]{1,128})(?:/_history/[A-Za-z0-9._-]{1,64})?\Z"
 )
 _PATIENT_PATHS = ("subject", "patient", "beneficiary", "individual")
 
@@ -84,6 +84,8 @@ class Page:
 
 @dataclass(frozen=True)
 class ReadResult:
+    """What a read by id brought; `entry.fault` says when it cannot be used."""
+
     entry: Entry
     request_id: str
     status: int
@@ -165,11 +167,10 @@ def read(
 
 
 def patient_of(resource: dict[str, Any]) -> str | None:
-    """The FHIR id of the patient a resource is about; None when it names none (or a group, or by identifier
-    only).
+    """The FHIR id of the patient a resource is about; None when it names none, or a group.
 
-    From subject, patient, beneficiary or individual: a relative, absolute or versioned reference. A
-    Patient's own id for a Patient.
+    From subject, patient, beneficiary or individual: a relative, absolute or versioned literal reference. For
+    a Patient its own id.
     """
     if resource.get("resourceType") == "Patient":
         own = resource.get("id")
@@ -220,7 +221,7 @@ def _page(door: Door, bearer: str, base: str, url: str, aliases: Collection[str]
     outcomes: list[Outcome] = []
     for piece in envelope.entries:
         entry = _entry(piece)
-        if piece.resource is not None and "OperationOutcome" in (entry.resource_type, _outcome_mode(piece)):
+        if piece.resource is not None and _is_outcome(entry, piece):
             outcomes.extend(issues_of(piece.resource))
         else:
             entries.append(entry)
@@ -233,8 +234,9 @@ def _page(door: Door, bearer: str, base: str, url: str, aliases: Collection[str]
     )
 
 
-def _outcome_mode(piece: Slice) -> str:
-    return "OperationOutcome" if piece.mode == "outcome" else ""
+def _is_outcome(entry: Entry, piece: Slice) -> bool:
+    """By its type, as search.mode may be missing; by mode only where there is no type, so no data is lost."""
+    return entry.resource_type == "OperationOutcome" or (piece.mode == "outcome" and not entry.resource_type)
 
 
 def _next(envelope: Envelope, base: str, aliases: Collection[str], answer: Answer) -> str | None:

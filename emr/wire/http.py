@@ -55,9 +55,7 @@ for _name in ("urllib3.connection", "urllib3.connectionpool"):
 
 
 class _Guard:
-    """What the connections of one door have to know: the loopback exceptions, and the clock of this
-    thread.
-    """
+    """What the connections of one door must know: the loopback exceptions, the clock of each thread."""
 
     def __init__(self, insecure: frozenset[str]) -> None:
         self.insecure = insecure
@@ -127,9 +125,7 @@ class _Adapter(HTTPAdapter):
         }
 
     def close(self) -> None:
-        """Close idle connections now: urllib3 leaves them to the garbage collector, a traceback keeps
-        them open.
-        """
+        """Close idle connections now; urllib3 leaves that to the garbage collector."""
         for key in list(self.poolmanager.pools.keys()):
             pool = self.poolmanager.pools.get(key)
             if pool is not None:
@@ -139,9 +135,7 @@ class _Adapter(HTTPAdapter):
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """None: requests would otherwise read a redirect's body, unbounded, to prepare a request we
-        never send.
-        """
+        """None, or requests reads the redirect's body, unbounded, for a request we never send."""
         return None
 
 
@@ -202,8 +196,7 @@ class Door:
         timeout: Timeouts = DEFAULT_TIMEOUTS,
         max_bytes: int = 20 * MIB,
     ) -> Answer:
-        """GET an absolute URL on the base's origin or a confirmed host; with a bearer, below the base path
-        only.
+        """GET an absolute URL on the base's origin or a confirmed host; with a bearer, below the base only.
 
         Raises NeverAgain FHIR_LINK_FOREIGN (before anything is sent), NET_ADDRESS_REFUSED, NET_REDIRECT,
         NET_TOO_LARGE, TLS_VERIFY; TryAgain NET_DNS, NET_CONNECT (also for a body cut short), NET_TIMEOUT.
@@ -330,9 +323,7 @@ def _wire_error(exc: BaseException, rang: bool, host: str) -> WireError:
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:
-    """The exception and what it wraps: requests and urllib3 keep the original in args, reason or the
-    chain.
-    """
+    """The exception and what it wraps: in args (requests), in reason (urllib3), or in the chain."""
     seen: list[BaseException] = []
     waiting: list[object] = [exc]
     while waiting:

@@ -113,9 +113,7 @@ def _inside(path: str, base_path: str) -> bool:
 
 
 def under_base(url: str, base: str) -> bool:
-    """True when scheme, host and port are the base's and the path is the base path or below it
-    (case-sensitive).
-    """
+    """True when scheme, host and port are the base's and the path is the base path or below it."""
     try:
         target, home = parse(url), parse_base(base)
     except NeverAgain:
@@ -124,8 +122,7 @@ def under_base(url: str, base: str) -> bool:
 
 
 def rebase(link: str, base: str, aliases: Collection[str] = frozenset()) -> str:
-    """Rebuild a link from a server on the configured base: its path tail and query, our scheme, host and
-    port.
+    """Rebuild a server's link on the configured base: its path tail and query, our scheme, host and port.
 
     healow answers with links on another host and on plain http; others send odd ports or relative links. A
     link on the base's own host or on one of `aliases` (host names) is accepted whatever its scheme and
@@ -144,8 +141,7 @@ def rebase(link: str, base: str, aliases: Collection[str] = frozenset()) -> str:
         raise NeverAgain(
             "FHIR_LINK_FOREIGN", "the link leads outside the practice's base path", host=home.host
         )
-    # Escapes stay as they are; only what may not stand in a request line is escaped (links with spaces and
-    # | exist).
+    # Escapes stay as they are. Links with spaces and | exist; neither may stand in a request line.
     readable = quote(query, safe="%!$&'()*+,;=:@/?-._~") if mark else None
     return home._replace(path=target.path, query=readable).url
 

@@ -19,9 +19,7 @@ _UNSUPPORTED = re.compile(
 
 @dataclass(frozen=True)
 class Outcome:
-    """One issue of an OperationOutcome. diagnostics: details.text or diagnostics as sent; may name a
-    patient.
-    """
+    """One issue of an OperationOutcome. diagnostics: its texts as sent; they may name a patient."""
 
     severity: str
     code: str
@@ -41,9 +39,7 @@ class Gone(NeverAgain):
 
 
 class UnsupportedSearch(NeverAgain):
-    """The server does not take this set of parameters. `parameters`: their names as it lists them, may
-    be ().
-    """
+    """The server does not take this set of parameters. `parameters`: the names it lists, () if none."""
 
     parameters: tuple[str, ...] = ()
 

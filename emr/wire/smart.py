@@ -1,7 +1,6 @@
-"""SMART on the wire: discovery, client assertion, Backend Services token. Values in, dataclasses out.
+"""SMART on the wire: client assertion and Backend Services token; discovery comes from `wellknown`.
 
-Sources: SMART App Launch 2.2 (conformance, backend-services, client-confidential-asymmetric), RFC 7523, RFC
-6749.
+Sources: SMART App Launch 2.2 (backend-services, client-confidential-asymmetric), RFC 7523, RFC 6749.
 """
 
 import re

@@ -71,8 +71,7 @@ _DECODER = json.JSONDecoder(
 
 
 def loads(text: str) -> Any:
-    """One JSON text (from `decode`) to objects: numbers with a fraction or exponent become Decimal with all
-    their digits.
+    """One JSON text (from `decode`) to objects; numbers with a fraction or exponent become Decimals.
 
     Raises BadJSON for anything RFC 8259 does not allow, and for NaN, Infinity, a key named twice in one
     object, nesting deeper than 100, numbers of more than 100 digits or beyond 1e308, lone surrogates,
@@ -141,8 +140,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def canonical(value: Any) -> bytes:
-    """The same bytes for the same content: keys sorted, no spaces, UTF-8, decimals with the digits they
-    came with.
+    """The same bytes for the same content: keys sorted, no spaces, UTF-8, decimals with all their digits.
 
     7.1 and 7.10 differ (a FHIR decimal's precision has meaning); 1.0E2 and 1.0e+2 do not. `value`: as from
     `loads`.

@@ -25,8 +25,7 @@ _REQUIRED_LISTS = ("capabilities", "grant_types_supported", "code_challenge_meth
 
 @dataclass(frozen=True)
 class SmartConfiguration:
-    """A server's .well-known/smart-configuration. Endpoints are absolute and of plain spelling, not yet
-    confirmed.
+    """A server's .well-known/smart-configuration. Endpoints are absolute; their hosts not yet confirmed.
 
     `dataclasses.asdict` and `from_json` are inverse, through JSON too.
     """
@@ -84,18 +83,13 @@ def discover(door: Door, base: str, *, timeout: Timeouts = DEFAULT_TIMEOUTS) -> 
     return SmartConfiguration.from_json({"issuer": string(document.get("issuer")), **endpoints, **lists})
 
 
-def confirmed_hosts(
-    configuration: SmartConfiguration,
-    allowed_hosts: Collection[str],
-    *,
-    insecure: Collection[str] = frozenset(),
-) -> frozenset[str]:
+def confirmed_hosts(configuration: SmartConfiguration, allowed_hosts: Collection[str]) -> frozenset[str]:
     """The origins of the endpoints ("https://host"), when each host is one an admin confirmed; for Door.
 
     allowed_hosts: "host", "host:port" for a port other than 443, or "*.domain" for any host below it.
     Raises NeverAgain("DISC_FOREIGN_HOST") with the name of the endpoint and its host.
     """
-    allowed = {host.lower() for host in allowed_hosts} | {host.lower() for host in insecure}
+    allowed = {host.lower() for host in allowed_hosts}
     origins = set()
     for name in _ENDPOINTS:
         url = getattr(configuration, name)

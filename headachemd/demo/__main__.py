@@ -15,7 +15,7 @@ from pathlib import Path
 import django
 from django.core.management import call_command
 
-from headachemd.demo.place import ROOT, Place, prepare
+from headachemd.demo.place import ROOT, Charts, Place, prepare
 
 FOLDER = ROOT / "var" / "demo"
 
@@ -26,19 +26,22 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--reset", action="store_true")
     parser.add_argument("--patients", type=int, default=int(os.environ.get("DEMO_PATIENTS") or 12))
     parser.add_argument("--data", default=os.environ.get("DEMO_DATA") or "", help="a folder of FHIR R4 JSON")
+    parser.add_argument("--latency", type=int, default=0, help="milliseconds the sandbox takes for an answer")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the demo keeps its data")
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
     if options.reset:
-        shutil.rmtree(FOLDER, ignore_errors=True)
+        shutil.rmtree(options.folder, ignore_errors=True)
         sys.stdout.write("The demo's data is gone.\n")
         return
-    # SIGTERM as Ctrl-C: the supervisor ends its children on the way out.
+    # Both end the children on the way out; a shell that starts us in the background has Ctrl-C ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if not options.check:
-        run(prepare(FOLDER), options)
+        run(prepare(options.folder.resolve()), options)
         return
     with tempfile.TemporaryDirectory(prefix="headachemd-check-", ignore_cleanup_errors=True) as folder:
         run(prepare(Path(folder), any_port=True), options)
@@ -50,7 +53,8 @@ def run(prepared: tuple[Place, list[str]], options: argparse.Namespace) -> None:
         sys.stdout.write(remark + "\n")
     os.environ.update(place.environment)
     django.setup()
-    call_command("demo", place=place, check=options.check, patients=options.patients, data=options.data)
+    charts = Charts(patients=options.patients, data=options.data, latency_ms=options.latency)
+    call_command("demo", place=place, charts=charts, check=options.check)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,15 @@ WEB_PORT, SANDBOX_PORT = 8000, 8321
 
 
 @dataclass(frozen=True)
+class Charts:
+    """What the sandbox serves: so many generated charts, or a folder's; and how slowly."""
+
+    patients: int
+    data: str = ""
+    latency_ms: int = 0
+
+
+@dataclass(frozen=True)
 class Place:
     folder: Path
     web_port: int

@@ -12,21 +12,21 @@ from django.core.management.base import BaseCommand
 
 from emr.models import Connection
 from headachemd.demo import journey, loopback, visitor
-from headachemd.demo.place import Place
+from headachemd.demo.place import Charts, Place
 from headachemd.demo.supervisor import ChildFailed, Supervisor, wait_until
 
 
 class Command(BaseCommand):
     help = "Sandbox EMR, web, worker and beat under one supervisor (use: python -m headachemd.demo)."
     requires_system_checks = ()
-    stealth_options = ("place", "check", "patients", "data")
+    stealth_options = ("place", "charts", "check")
 
-    def handle(self, *args: Any, place: Place, check: bool, patients: int, data: str, **options: Any) -> None:
+    def handle(self, *args: Any, place: Place, charts: Charts, check: bool, **options: Any) -> None:
         began = time.monotonic()
         self.quiet, self.place = check, place
         try:
             with Supervisor(place.environment, place.folder / "log") as processes:
-                connection = self.start(processes, patients, data)
+                connection = self.start(processes, charts)
                 if check:
                     self.report(connection, began)
                     return
@@ -43,12 +43,12 @@ class Command(BaseCommand):
             self.stdout.write(text)
             self.stdout.flush()
 
-    def start(self, processes: Supervisor, patients: int, data: str) -> Connection:
+    def start(self, processes: Supervisor, charts: Charts) -> Connection:
         """Everything a practice does once, and the wait for the first pull."""
         place = self.place
         call_command("migrate", verbosity=0)
         call_command("createcachetable", verbosity=0)
-        told = processes.start("sandbox", sandbox_command(place, patients, data), first_line=True)
+        told = processes.start("sandbox", sandbox_command(place, charts), first_line=True)
         sandbox = journey.Sandbox.parse(json.loads(told))
         if sandbox.unservable:
             self.say(f"{sandbox.unservable} records of that data cannot be served; {sandbox.control}/unservable says why.")
@@ -90,12 +90,12 @@ class Command(BaseCommand):
             raise ChildFailed(f"{opened} of {wanted} pages are as they should be")
 
 
-def sandbox_command(place: Place, patients: int, data: str) -> list[str]:
-    charts = ["--data", data] if data else ["--patients", str(patients), "--seed", "2"]
-    port, practice = str(place.sandbox_port), journey.PRACTICE_CODE
-    # Fifty a page, as the vendor was seen to send: with twelve patients the first pull fits one minute's calls.
-    size = ["--page-size", "50", "--quiet"]
-    return [sys.executable, "-m", "sandbox", "--port", port, "--practice", practice, *charts, *size]
+def sandbox_command(place: Place, charts: Charts) -> list[str]:
+    """Fifty a page, as the vendor was seen to send: twelve patients' first pull fits into one minute's calls."""
+    source = ["--data", charts.data] if charts.data else ["--patients", str(charts.patients), "--seed", "2"]
+    where = ["--port", str(place.sandbox_port), "--practice", journey.PRACTICE_CODE]
+    how = ["--page-size", "50", "--latency-ms", str(charts.latency_ms), "--quiet"]
+    return [sys.executable, "-m", "sandbox", *where, *source, *how]
 
 
 def web_command(place: Place) -> list[str]:
