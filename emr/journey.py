@@ -33,6 +33,7 @@ class Journey:
     """The cursor of a work item: which query of the plan, which page of it, and how the earlier ones ended.
 
     `references` is None until the plan's queries are done; then the reads left, as [type, id].
+    `missing`: why the current list will not be whole though its pages are good, so far.
     `answers`: per type, one [outcome, reason] for each query or read that ended.
     """
 
@@ -42,7 +43,7 @@ class Journey:
     pages: list[str] = field(default_factory=list)
     tries: int = 0
     reauthorized: bool = False
-    partial: bool = False
+    missing: str = ""
     answers: dict[str, list[list[str]]] = field(default_factory=dict)
     references: list[list[str]] | None = None
 
@@ -51,7 +52,7 @@ class Journey:
         return cls(profile=profile, **cursor)
 
     def dump(self) -> dict[str, Any]:
-        names = ("position", "next_url", "pages", "tries", "reauthorized", "partial", "answers", "references")
+        names = ("position", "next_url", "pages", "tries", "reauthorized", "missing", "answers", "references")
         return {name: getattr(self, name) for name in names}
 
     @property
@@ -68,15 +69,12 @@ class Journey:
             return Step(kind, None, fhir_id=fhir_id)
         return None
 
-    def page_read(self, next_url: str | None, *, partial: bool = False) -> None:
+    def page_read(self, next_url: str | None, *, missing: str = "") -> None:
         """A page is stored. Without a further one its query is over; a link seen before ends it too."""
         self.tries, self.reauthorized = 0, False
-        self.partial = self.partial or partial
-        if next_url is None and self.partial:
-            self.ended(Outcome.NOT_FETCHED, "the server says that it withholds part of the list (FHIR_PARTIAL)")
-            return
+        self.missing = self.missing or missing
         if next_url is None:
-            self.ended(Outcome.COMPLETE)
+            self.ended(Outcome.NOT_FETCHED if self.missing else Outcome.COMPLETE, self.missing)
             return
         mark = hashlib.sha256(next_url.encode()).hexdigest()[:16]
         if mark in self.pages or len(self.pages) >= MAX_PAGES:
@@ -91,7 +89,7 @@ class Journey:
         if step is None:
             return
         self.answers.setdefault(step.resource_type, []).append([str(outcome), reason])
-        self.tries, self.reauthorized, self.partial, self.next_url, self.pages = 0, False, False, None, []
+        self.tries, self.reauthorized, self.missing, self.next_url, self.pages = 0, False, "", None, []
         if step.is_reference and self.references:
             self.references = self.references[1:]
         else:

@@ -128,7 +128,9 @@ class Run:
         """Make the lease outlast a call that may be slower than it; nobody may start the same call meanwhile."""
         longest = (step.query.read_seconds if step.query else 0) + 2 * SLACK_SECONDS
         if longest > settings.LEASE_SECONDS:
-            WorkItem.objects.filter(pk=self.item.pk, lease=self.item.lease).update(lease_until=_lease_end(longest))
+            WorkItem.objects.filter(pk=self.item.pk, lease=self.item.lease).update(
+                lease_until=_lease_end(longest)
+            )
 
     def _ask(self, step: Step, door: Door, access: tokens.Access) -> fhir.Page:
         base, aliases = self.connection.base_url, self.connection.profile.link_aliases
@@ -139,7 +141,9 @@ class Run:
             return fhir.follow(door, access.bearer, base, step.next_url, aliases=aliases, timeout=timeouts)
         patient = self.enrolment.patient_fhir_id
         if not step.query.parameters:
-            return _page_of(fhir.read(door, access.bearer, base, step.resource_type, patient, timeout=timeouts))
+            return _page_of(
+                fhir.read(door, access.bearer, base, step.resource_type, patient, timeout=timeouts)
+            )
         params = [(name, value.format(patient=patient)) for name, value in step.query.parameters]
         return fhir.search(
             door, access.bearer, base, step.resource_type, params, aliases=aliases, timeout=timeouts
@@ -162,7 +166,7 @@ class Run:
             counts = store.keep(
                 page.entries, connection=self.connection, patient_fhir_id=patient, query=step.describe()
             )
-            self.journey.page_read(page.next_url, partial=_is_partial(page))
+            self.journey.page_read(page.next_url, missing=_missing(page))
             self._commit(counts, called=1, of_type=step.resource_type)
 
     def _end(self, step: Step, outcome: Outcome, reason: str = "", *, called: int = 0) -> None:
@@ -204,7 +208,9 @@ class Run:
             for resource_type in self.connection.profile.read_by_reference:
                 self._record(resource_type)
         signals.patient_pulled.send(
-            sender=Run, practice_id=self.connection.practice_id, patient_fhir_id=self.enrolment.patient_fhir_id
+            sender=Run,
+            practice_id=self.connection.practice_id,
+            patient_fhir_id=self.enrolment.patient_fhir_id,
         )
         now = timezone.now()
         with transaction.atomic():
@@ -250,9 +256,13 @@ def _lease_end(seconds: float = 0.0) -> datetime:
     return timezone.now() + timedelta(seconds=max(seconds, settings.LEASE_SECONDS))
 
 
-def _is_partial(page: fhir.Page) -> bool:
-    """A searchset may carry a warning that data are withheld; then its list is not the whole list."""
-    return any(outcome.severity in {"fatal", "error", "warning"} for outcome in page.outcomes)
+def _missing(page: fhir.Page) -> str:
+    """Why a list is not whole although this page of it is good; blank when nothing says so."""
+    if page.next_refused:
+        return f"{catalogue.explain('FHIR_LINK_FOREIGN').title} (FHIR_LINK_FOREIGN)"
+    if any(outcome.severity in {"fatal", "error", "warning"} for outcome in page.outcomes):
+        return f"{catalogue.explain('FHIR_PARTIAL').title} (FHIR_PARTIAL)"
+    return ""
 
 
 def _page_of(result: fhir.ReadResult) -> fhir.Page:

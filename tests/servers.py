@@ -66,7 +66,15 @@ def running_postgres() -> Iterator[str]:
         [*_unprivileged(), folder / "initdb", "-D", data, "-U", "tests", "-A", "trust", "-E", "UTF8", "--no-sync"],
         check=True, stdout=subprocess.DEVNULL, cwd="/",
     )  # fmt: skip
-    options = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={home}", "-F"]
+    options = [
+        "-p",
+        str(port),
+        "-c",
+        "listen_addresses=127.0.0.1",
+        "-c",
+        f"unix_socket_directories={home}",
+        "-F",
+    ]
     process = subprocess.Popen(
         [*_unprivileged(), folder / "postgres", "-D", data, *options], stderr=subprocess.DEVNULL, cwd="/"
     )

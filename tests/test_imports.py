@@ -30,7 +30,7 @@ RULES = {
 }
 # Third-party modules that one place alone may import.
 RESERVED = {
-    "requests": ("emr.wire.http", "emr.wire.answers"),
+    "requests": ("emr.wire.http",),
     "urllib3": ("emr.wire.http",),
     "urllib.request": ("sandbox", "headachemd.demo"),
     "http.client": ("sandbox",),

@@ -23,8 +23,10 @@ def git(*command: str) -> bytes:
 
 def runs(content: bytes) -> set[bytes]:
     """Every run of token characters, and its parts, for a secret may stand right beside other characters."""
-    return set(RUN.findall(content)) | set(re.findall(rb"[A-Za-z0-9_-]{40,}", content)) | set(
-        re.findall(rb"[A-Za-z0-9+/]{48,}", content)
+    return (
+        set(RUN.findall(content))
+        | set(re.findall(rb"[A-Za-z0-9_-]{40,}", content))
+        | set(re.findall(rb"[A-Za-z0-9+/]{48,}", content))
     )
 
 

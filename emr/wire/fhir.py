@@ -72,7 +72,9 @@ class Entry:
 class Page:
     """A page of a searchset. next_url: rebuilt on our base, None on the last page.
 
-    outcomes: what the server says about the search, e.g. data it withholds; a warning means "incomplete".
+    next_refused: there is a further page, at an address we do not follow (FHIR_LINK_FOREIGN). The entries are good
+    all the same; the list is not whole. outcomes: what the server says about the search, e.g. data it withholds; a
+    warning means "incomplete".
     """
 
     entries: tuple[Entry, ...]
@@ -80,6 +82,7 @@ class Page:
     outcomes: tuple[Outcome, ...]
     request_id: str
     status: int
+    next_refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,8 @@ def search(
     """GET [base]/[type]?[params], nothing added: some servers know exact sets of parameters only.
 
     Raises Unauthorized, Forbidden, Gone, UnsupportedSearch, NeverAgain FHIR_BUILD_TOO_OLD,
-    AUTHZ_APP_NOT_ACTIVATED, FHIR_REFUSED, FHIR_LINK_FOREIGN (also for a next link that leads elsewhere: the
-    page is not used then), Throttled, TryAgain FHIR_5XX, FHIR_NOT_FHIR, and all of Door.get.
+    AUTHZ_APP_NOT_ACTIVATED, FHIR_REFUSED, Throttled, TryAgain FHIR_5XX, FHIR_NOT_FHIR, and all of Door.get. A next
+    link that leads elsewhere is not an error of this page: see Page.next_refused.
     """
     if not _TYPE.fullmatch(resource_type):
         raise ValueError(f"{resource_type!r} is not a resource type")
@@ -225,13 +228,10 @@ def _page(door: Door, bearer: str, base: str, url: str, aliases: Collection[str]
             outcomes.extend(issues_of(piece.resource))
         else:
             entries.append(entry)
-    return Page(
-        tuple(entries),
-        _next(envelope, base, aliases, answer),
-        tuple(outcomes),
-        answer.request_id,
-        answer.status,
-    )
+    links = [link for relation, link in envelope.links if relation == "next"]
+    next_url = _rebuilt(links[0], base, aliases) if links else None
+    refused = bool(links) and next_url is None
+    return Page(tuple(entries), next_url, tuple(outcomes), answer.request_id, answer.status, refused)
 
 
 def _is_outcome(entry: Entry, piece: Slice) -> bool:
@@ -239,15 +239,11 @@ def _is_outcome(entry: Entry, piece: Slice) -> bool:
     return entry.resource_type == "OperationOutcome" or (piece.mode == "outcome" and not entry.resource_type)
 
 
-def _next(envelope: Envelope, base: str, aliases: Collection[str], answer: Answer) -> str | None:
-    links = [url for relation, url in envelope.links if relation == "next"]
-    if not links:
-        return None
+def _rebuilt(link: str, base: str, aliases: Collection[str]) -> str | None:
     try:
-        return rebase(links[0], base, aliases)
-    except NeverAgain as exc:
-        detail = exc.detail
-    raise answer.error(NeverAgain, "FHIR_LINK_FOREIGN", detail)
+        return rebase(link, base, aliases)
+    except NeverAgain:
+        return None
 
 
 def _entry(piece: Slice) -> Entry:

@@ -37,7 +37,15 @@ _NAMES = {
     "GAD-7": re.compile(r"\bGAD[\s-]?7\b|\bgenerali[sz]ed anxiety disorder[\s-]*7\b", re.I),
 }
 _ABBREVIATION = re.compile(r"\([A-Z]{2,5}(?:-\d)?\)")
-_ITEM = re.compile(r"\s*[-,:(]?\s*(?:item|question|q(?:uestion)?\s?\d|part|[AB]\b(?!\w))", re.I)
+# What a MIDAS item is about: days missed or halved at work, at home, with family. An item has no grade.
+_ABOUT = r"(?:miss(?:ed)?|halved|reduced|household|housework|chores|work|school|family|social|leisure)\b"
+_ITEM = re.compile(
+    r"\s*[-,:(]?\s*(?:item|question|q(?:uestion)?\s?\d|part|[AB]\b(?!\w)|#?\s?[1-5]\b[.):]?\s+(?:days?\s+)?"
+    + _ABOUT
+    + ")",
+    re.I,
+)
+_ITEM_TITLE = re.compile(r"[^;\n]{0,40}?\b" + _ABOUT, re.I)
 _DATE = re.compile(
     r"\b(?:\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}(?:/\d{2,4})?(?=\s*[:)\],]|\s+(?:was|is|score)|\s*[-–]\s|$)"
     r"|\d{1,2}/\d{1,2}/\d{2,4})"
@@ -80,7 +88,8 @@ def named(title: str) -> str:
     """The instrument whose total a title names, "" for none, for one item of it or for another period."""
     for instrument, pattern in _NAMES.items():
         if match := pattern.search(title):
-            return "" if _ITEM.match(title, match.end()) else instrument
+            item = _ITEM.match(title, match.end()) or _ITEM_TITLE.match(title, match.end())
+            return "" if item else instrument
     if _OTHER_PERIOD.search(title):
         return ""
     for instrument, (words, short) in _DAYS.items():

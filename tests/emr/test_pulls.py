@@ -86,12 +86,18 @@ def test_medications_are_read_once_for_the_practice(connect: Connect) -> None:
     ("fault", "outcome"),
     [
         pytest.param("forbid-type", OUTCOMES.NOT_PERMITTED, id="403 is not permitted"),
-        pytest.param("unsupported-type", OUTCOMES.NOT_SUPPORTED, id="400 of an old build is not supported here"),
+        pytest.param(
+            "unsupported-type", OUTCOMES.NOT_SUPPORTED, id="400 of an old build is not supported here"
+        ),
         pytest.param("500", OUTCOMES.NOT_FETCHED, id="500 three times is not fetched"),
-        pytest.param("foreign-next", OUTCOMES.NOT_FETCHED, id="a next link to a foreign place is not fetched"),
+        pytest.param(
+            "foreign-next", OUTCOMES.NOT_FETCHED, id="a next link to a foreign place is not fetched"
+        ),
     ],
 )
-def test_one_refused_type_ends_in_words_and_the_rest_goes_on(connect: Connect, fault: str, outcome: str) -> None:
+def test_one_refused_type_ends_in_words_and_the_rest_goes_on(
+    connect: Connect, fault: str, outcome: str
+) -> None:
     connection, control = connect(patients=1, page_size=2)
     control.fault(fault, match={"type": "Condition"}, times=50)
     pull_all(connection, control)
@@ -102,6 +108,26 @@ def test_one_refused_type_ends_in_words_and_the_rest_goes_on(connect: Connect, f
     others = {kind: row.outcome for kind, row in outcomes.items() if kind != "Condition"}
     assert set(others.values()) == {OUTCOMES.COMPLETE}
     assert set(others) | {"Condition"} == set(connection.profile.planned_types)
+
+
+def test_a_page_with_a_foreign_next_link_is_kept(connect: Connect) -> None:
+    connection, control = connect(patients=1, page_size=2)
+    control.fault("foreign-next", match={"type": "Condition"}, times=1)
+    pull = pull_all(connection, control)
+    served = {(kind, fhir_id) for kind, fhir_id, _ in control.get("ledger")["served"]}
+    assert served == set(rows(connection))
+    assert Resource.objects.filter(resource_type="Condition").count() == 2
+    assert "FHIR_LINK_FOREIGN" in TypeOutcome.objects.get(resource_type="Condition").reason
+    assert pull.state == Pull.State.INCOMPLETE
+
+
+def test_a_warning_beside_the_data_makes_the_list_incomplete(connect: Connect) -> None:
+    connection, control = connect(patients=1)
+    control.fault("operation-outcome-entry", match={"type": "Condition"}, times=1)
+    pull_all(connection, control)
+    row = TypeOutcome.objects.get(resource_type="Condition")
+    assert (row.outcome, "FHIR_PARTIAL" in row.reason) == (OUTCOMES.NOT_FETCHED, True)
+    assert Resource.objects.filter(resource_type="Condition").exists()
 
 
 def test_a_scope_that_was_not_granted_costs_no_call(connect: Connect) -> None:
@@ -126,7 +152,9 @@ def test_a_passing_fault_costs_one_call_and_no_resource(connect: Connect, fault:
     assert Quarantine.objects.count() == 0
 
 
-def test_a_429_blocks_the_practice_and_is_not_an_attempt(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_429_blocks_the_practice_and_is_not_an_attempt(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     blocked: list[float] = []
     monkeypatch.setattr("emr.budget.DatabaseBudget.block", lambda self, key, seconds: blocked.append(seconds))
     connection, control = connect(patients=1)
@@ -168,7 +196,9 @@ def test_bad_entries_are_quarantined_and_their_neighbours_kept(connect: Connect)
     assert pull.state == Pull.State.COMPLETE
 
 
-def test_a_worker_that_lost_its_lease_commits_nothing(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_lost_its_lease_commits_nothing(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     connection, control = connect(patients=1)
     roster.enrol(connection, control.patient_ids, Enrolment.KnownBy.LIST)
     schedule.open_pulls()
@@ -191,7 +221,9 @@ def test_one_item_is_run_by_one_worker(connect: Connect) -> None:
     roster.enrol(connection, control.patient_ids, Enrolment.KnownBy.LIST)
     schedule.open_pulls()
     item = WorkItem.objects.get()
-    WorkItem.objects.update(lease="0b7e2a52-9f0f-4c51-9a5c-1f7d1c3b2a10", lease_until=timezone.now() + schedule.REPUBLISH)
+    WorkItem.objects.update(
+        lease="0b7e2a52-9f0f-4c51-9a5c-1f7d1c3b2a10", lease_until=timezone.now() + schedule.REPUBLISH
+    )
     pulls.run(item.pk)
     assert control.get("ledger")["served"] == []
 

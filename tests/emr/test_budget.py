@@ -1,0 +1,86 @@
+"""The shared call budget, on the database and on a real Redis."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from emr.budget import Budget, DatabaseBudget, RedisBudget, seconds_to_next_minute
+
+REDIS_URL = os.environ.get("TEST_REDIS_URL", "")
+needs_redis = pytest.mark.skipif(not REDIS_URL, reason="no redis-server on this machine")
+
+
+@pytest.fixture(
+    params=["database", pytest.param("redis", marks=[needs_redis, pytest.mark.servers])],
+)
+def budget(request: Any) -> Iterator[Budget]:
+    if request.param == "database":
+        request.getfixturevalue("db")
+        yield DatabaseBudget()
+        return
+    shared = RedisBudget(REDIS_URL)
+    shared.redis.flushdb()
+    yield shared
+    shared.redis.close()
+
+
+def test_the_limit_is_held_within_the_window(budget: Budget) -> None:
+    waits = [budget.take("sandbox:AAAAAA", limit=5, window=61) for _ in range(8)]
+    assert waits[:5] == [0.0] * 5
+    assert all(55 < wait <= 61 for wait in waits[5:])
+    assert budget.used("sandbox:AAAAAA", window=61) == 5
+
+
+def test_practices_and_environments_are_counted_apart(budget: Budget) -> None:
+    assert budget.take("sandbox:AAAAAA", limit=1, window=61) == 0
+    assert budget.take("sandbox:BBBBBB", limit=1, window=61) == 0
+    assert budget.take("production:AAAAAA", limit=1, window=61) == 0
+    assert budget.take("sandbox:AAAAAA", limit=1, window=61) > 0
+
+
+def test_a_call_comes_free_when_the_window_has_passed(budget: Budget) -> None:
+    assert budget.take("sandbox:AAAAAA", limit=1, window=0.3) == 0
+    wait = budget.take("sandbox:AAAAAA", limit=1, window=0.3)
+    assert 0 < wait <= 0.3
+    time.sleep(wait + 0.02)
+    assert budget.take("sandbox:AAAAAA", limit=1, window=0.3) == 0
+
+
+def test_a_block_is_for_everybody_and_is_never_shortened(budget: Budget) -> None:
+    budget.block("sandbox:AAAAAA", 30)
+    budget.block("sandbox:AAAAAA", 1)
+    assert 25 < budget.take("sandbox:AAAAAA", limit=5, window=61) <= 30
+    assert budget.used("sandbox:AAAAAA", window=61) == 0
+    assert budget.take("sandbox:BBBBBB", limit=5, window=61) == 0
+
+
+def test_the_next_minute_is_waited_for_with_jitter() -> None:
+    assert 21 <= seconds_to_next_minute(1_000_000_000.0 // 60 * 60 + 40) <= 25
+
+
+def _take_many(url: str, granted: Any) -> None:
+    budget = RedisBudget(url)
+    for _ in range(60):
+        if budget.take("sandbox:AAAAAA", limit=100, window=61) == 0:
+            with granted.get_lock():
+                granted.value += 1
+    budget.redis.close()
+
+
+@needs_redis
+@pytest.mark.servers
+def test_four_processes_share_one_limit_on_redis() -> None:
+    redis.Redis.from_url(REDIS_URL).flushdb()
+    context = multiprocessing.get_context("spawn")
+    granted = context.Value("i", 0)
+    workers = [context.Process(target=_take_many, args=(REDIS_URL, granted)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(30)
+    assert granted.value == 100
