@@ -29,9 +29,7 @@ def door_to(connection: Connection) -> Door:
 def spend(connection: Connection) -> None:
     """Count one call. Raises OverBudget, having counted nothing."""
     profile = connection.profile
-    wait = budget.shared().take(
-        connection.budget_key, limit=profile.calls_per_window, window=profile.window_seconds
-    )
+    wait = budget.shared().take(connection.budget_key, limit=profile.calls_per_window, window=profile.window_seconds)
     if wait > 0:
         raise OverBudget(wait)
 

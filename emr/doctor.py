@@ -8,12 +8,12 @@ from emr import calls, catalogue, discovery, fields, tokens
 from emr.models import Connection
 from emr.wire.errors import WireError
 
-# What was asked is not to be answered by trying again at once: the connection stops until it was checked.
+# Codes about the connection rather than about one patient or page: it stops until it was checked.
 STOPPING = ("TOK_", "CFG_", "DISC_", "KEY_", "SECRET_", "AUTHZ_", "NET_DNS", "NET_CONNECT", "NET_ADDRESS", "TLS_")
 
 
 def check(connection: Connection) -> bool:
-    """Discovery → token (which needs client id, key and JWKS to be right). True when all is well: the connection is active.
+    """Discovery → token, which needs client id, key and JWKS to be right. True when well: the connection is active.
 
     Spends at most two calls. Raises calls.OverBudget and tokens.TokenBusy, which say nothing about the connection.
     """
@@ -56,5 +56,3 @@ def stops_connection(code: str) -> bool:
 def verdict(connection: Connection) -> catalogue.Explanation | None:
     """What to do about a degraded connection, in words."""
     return catalogue.explain(connection.reason_code) if connection.reason_code else None
-
-

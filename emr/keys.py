@@ -67,9 +67,7 @@ def retire(key: SigningKey) -> None:
 
 def signing_key(environment: str, algorithm: str) -> SigningKey:
     """The key that signs. Raises NoSigningKey."""
-    key = SigningKey.objects.filter(
-        environment=environment, algorithm=algorithm, state=SigningKey.State.ACTIVE
-    ).first()
+    key = SigningKey.objects.filter(environment=environment, algorithm=algorithm, state=SigningKey.State.ACTIVE).first()
     if key is None:
         raise NoSigningKey(f"no active {algorithm} key for {environment}: generate one and activate it")
     return key

@@ -128,9 +128,7 @@ class Run:
         """Make the lease outlast a call that may be slower than it; nobody may start the same call meanwhile."""
         longest = (step.query.read_seconds if step.query else 0) + 2 * SLACK_SECONDS
         if longest > settings.LEASE_SECONDS:
-            WorkItem.objects.filter(pk=self.item.pk, lease=self.item.lease).update(
-                lease_until=_lease_end(longest)
-            )
+            WorkItem.objects.filter(pk=self.item.pk, lease=self.item.lease).update(lease_until=_lease_end(longest))
 
     def _ask(self, step: Step, door: Door, access: tokens.Access) -> fhir.Page:
         base, aliases = self.connection.base_url, self.connection.profile.link_aliases
@@ -141,13 +139,9 @@ class Run:
             return fhir.follow(door, access.bearer, base, step.next_url, aliases=aliases, timeout=timeouts)
         patient = self.enrolment.patient_fhir_id
         if not step.query.parameters:
-            return _page_of(
-                fhir.read(door, access.bearer, base, step.resource_type, patient, timeout=timeouts)
-            )
+            return _page_of(fhir.read(door, access.bearer, base, step.resource_type, patient, timeout=timeouts))
         params = [(name, value.format(patient=patient)) for name, value in step.query.parameters]
-        return fhir.search(
-            door, access.bearer, base, step.resource_type, params, aliases=aliases, timeout=timeouts
-        )
+        return fhir.search(door, access.bearer, base, step.resource_type, params, aliases=aliases, timeout=timeouts)
 
     def _try_again(self, step: Step, error: TryAgain) -> None:
         self.journey.tries += 1
@@ -197,9 +191,7 @@ class Run:
         values = {"outcome": outcome, "reason": reason, "attempted_at": now}
         if outcome == Outcome.COMPLETE:
             values["confirmed_at"] = now
-        TypeOutcome.objects.update_or_create(
-            enrolment=self.enrolment, resource_type=resource_type, defaults=values
-        )
+        TypeOutcome.objects.update_or_create(enrolment=self.enrolment, resource_type=resource_type, defaults=values)
 
     def _finish(self) -> None:
         """Tell the receivers, then mark done: if we die in between, the next worker tells them again."""

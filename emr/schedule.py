@@ -94,6 +94,4 @@ def finish_pulls(pull_id: UUID | None = None) -> None:
         given_up = pull.items.filter(state=WorkItem.State.FAILED).exists()
         unfetched = pull.items.filter(enrolment__outcomes__outcome="not-fetched").exists()
         state = Pull.State.INCOMPLETE if given_up or unfetched else Pull.State.COMPLETE
-        Pull.objects.filter(pk=pull.pk, state=Pull.State.RUNNING).update(
-            state=state, finished_at=timezone.now()
-        )
+        Pull.objects.filter(pk=pull.pk, state=Pull.State.RUNNING).update(state=state, finished_at=timezone.now())

@@ -111,9 +111,7 @@ def _row(
     )
 
 
-def _quarantined(
-    entry: Entry, reason: str, connection: Connection, patient_fhir_id: str, query: str
-) -> Quarantine:
+def _quarantined(entry: Entry, reason: str, connection: Connection, patient_fhir_id: str, query: str) -> Quarantine:
     return Quarantine(
         practice_id=connection.practice_id,
         connection=connection,

@@ -24,7 +24,12 @@ def celery_settings(*, redis_url: str, queue_dir: Path, embedded: bool) -> dict[
         "task_time_limit": 600,
         "task_soft_time_limit": 540,
         # A publisher waits half a second at most: the row stays queued and the next tick publishes it again.
-        "task_publish_retry_policy": {"max_retries": 0, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1},
+        "task_publish_retry_policy": {
+            "max_retries": 0,
+            "interval_start": 0,
+            "interval_step": 0.1,
+            "interval_max": 0.1,
+        },
         "timezone": "UTC",
         "enable_utc": True,
         "worker_send_task_events": False,

@@ -20,7 +20,9 @@ CONTENT_SECURITY_POLICY = "; ".join(
 )
 
 
-def security_headers(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+def security_headers(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
     """Strict CSP on everything; pages of signed-in people are never kept by a browser or proxy."""
 
     def middleware(request: HttpRequest) -> HttpResponse:

@@ -50,9 +50,7 @@ DEBUG = env.bool("DEBUG", default=False)
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"] if EMBEDDED else [])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # The address vendors and patients reach us at; our JWKS URLs are built on it.
-PUBLIC_URL = required("PUBLIC_URL", "set it to this site's own address, such as https://app.example.org").rstrip(
-    "/"
-)
+PUBLIC_URL = required("PUBLIC_URL", "set it to this site's own address, such as https://app.example.org").rstrip("/")
 VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var")))
 # Exact host:port pairs that may be spoken to over plain http on a private address: the sandbox, never an EMR.
 INSECURE_FHIR_HOSTS = frozenset(env.list("INSECURE_FHIR_HOSTS", default=[]))
@@ -148,6 +146,7 @@ ACCOUNT_ADAPTER = "emr.invitations.InvitationOnly"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_FORMS = {"signup": "emr.forms.InvitedSignup"}
 ACCOUNT_EMAIL_VERIFICATION = "none"  # the invitation link, sent to that address, is the verification
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_LOGOUT_ON_GET = False
@@ -157,6 +156,7 @@ LOGIN_REDIRECT_URL = "/"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 EMAIL_CONFIG = env.email("EMAIL_URL", default="consolemail://" if EMBEDDED else "smtp://127.0.0.1:25")
 vars().update(EMAIL_CONFIG)
+EMAIL_TIMEOUT = 10  # a mail server that hangs must not hold a web worker
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="HeadacheMD <no-reply@localhost>")
 
 # --- cookies and transport -----------------------------------------------------------------------------

@@ -1,13 +1,28 @@
+from allauth.account.urls import urlpatterns as account_urls
 from django.contrib import admin
 from django.urls import include, path
 
 from headachemd import health
 
+# Of allauth's pages only these: addresses are given by invitation and changed by an admin, not by their owner.
+ACCOUNT_PAGES = {
+    "account_login",
+    "account_logout",
+    "account_signup",
+    "account_inactive",
+    "account_reauthenticate",
+    "account_change_password",
+    "account_reset_password",
+    "account_reset_password_done",
+    "account_reset_password_from_key",
+    "account_reset_password_from_key_done",
+}
+
 urlpatterns = [
     path("healthz", health.alive),
     path("readyz", health.ready),
     path("admin/", admin.site.urls),
-    path("accounts/", include("allauth.urls")),
+    path("accounts/", include([page for page in account_urls if page.name in ACCOUNT_PAGES])),
     path("", include("emr.urls")),
     path("", include("patients.urls")),
 ]

@@ -43,13 +43,9 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--patients", type=int, default=0, metavar="N", help="charts to generate")
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--data", type=Path, action="append", default=[], metavar="FOLDER")
-    parser.add_argument(
-        "--client", type=client_option, action="append", default=[], metavar="ID=JWKS_URL[=SCOPES]"
-    )
+    parser.add_argument("--client", type=client_option, action="append", default=[], metavar="ID=JWKS_URL[=SCOPES]")
     parser.add_argument("--latency-ms", type=int, default=0)
-    parser.add_argument(
-        "--latency-per-type", type=latency_option, action="append", default=[], metavar="TYPE=MS"
-    )
+    parser.add_argument("--latency-per-type", type=latency_option, action="append", default=[], metavar="TYPE=MS")
     parser.add_argument("--limit", type=int, default=defaults.limit, help="calls in a clock minute")
     parser.add_argument("--page-size", type=int, default=defaults.page_size)
     parser.add_argument("--token-life", type=int, default=defaults.token_life, metavar="SECONDS")

@@ -41,12 +41,7 @@ CONTEXTS = ("patient", "user", "system")
 SCOPES_SUPPORTED: frozenset[str] = frozenset(
     ["openid", "profile", "fhirUser", "offline_access", "launch", "launch/patient"]
     + ["patient/*.r", "user/*.r", "system/*.r", "patient/*.*"]
-    + [
-        f"{c}/{t}.{form}"
-        for c in CONTEXTS
-        for t in HEADACHE_TYPES + OTHER_TYPES
-        for form in ("read", "rs", "r")
-    ]
+    + [f"{c}/{t}.{form}" for c in CONTEXTS for t in HEADACHE_TYPES + OTHER_TYPES for form in ("read", "rs", "r")]
     + [f"{c}/{t}.r" for c in CONTEXTS for t in READ_FORM_ONLY]
     + ["patient/FamilyMemberHistory.read", "patient/FamilyMemberHistory.rs"]
     + ["system/FamilyMemberHistory.c", "system/FamilyMemberHistory.u"]

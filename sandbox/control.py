@@ -98,8 +98,7 @@ def list_charts(state: SandboxState, request: Request) -> Response:
     """``{"resources": [[type, id, sha256, patient id or null, servable], …]}`` of everything loaded."""
     misses = {(item.resource_type, item.id) for item in find_unservable(state.charts)}
     rows = [
-        [*resource.key, resource.sha256, resource.owner, resource.key not in misses]
-        for resource in state.charts.all()
+        [*resource.key, resource.sha256, resource.owner, resource.key not in misses] for resource in state.charts.all()
     ]
     return json_response(200, {"resources": rows})
 

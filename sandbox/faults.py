@@ -12,12 +12,8 @@ from sandbox.fhir import FOREIGN_ORIGIN, foreign_base
 from sandbox.messages import HTML, TEXT, Request, Response, json_response, outcome, outcome_response
 from sandbox.state import SandboxState
 
-LOGIN_PAGE = (
-    b"<!doctype html><html><head><title>Sign in</title></head><body><form>Sign in</form></body></html>"
-)
-GATEWAY_PAGE = (
-    b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-)
+LOGIN_PAGE = b"<!doctype html><html><head><title>Sign in</title></head><body><form>Sign in</form></body></html>"
+GATEWAY_PAGE = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 
 
 @dataclass(frozen=True)
@@ -222,9 +218,7 @@ FAULTS: Mapping[str, FaultKind] = {
 }
 
 
-def apply(
-    state: SandboxState, request: Request, call: Call, proceed: Callable[[Request], Response]
-) -> Response:
+def apply(state: SandboxState, request: Request, call: Call, proceed: Callable[[Request], Response]) -> Response:
     """The answer to a call: the normal one, unless an order is due."""
     due = state.faults.strike(request, call)
     if due is None:

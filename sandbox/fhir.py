@@ -146,8 +146,7 @@ def _is_wanted(resource: StoredResource, parameters: dict[str, str]) -> bool:
 def _is_person(patient: StoredResource, parameters: dict[str, str]) -> bool:
     family, given = parameters["family"].casefold(), parameters["given"].casefold()
     return patient.birth_date == parameters["birthdate"] and any(
-        name.family.casefold() == family and given in (part.casefold() for part in name.given)
-        for name in patient.names
+        name.family.casefold() == family and given in (part.casefold() for part in name.given) for name in patient.names
     )
 
 
@@ -184,16 +183,12 @@ def page_response(state: SandboxState, cursor: Cursor, number: int, key: str) ->
         links.append(("next", page_url(number + 1)))
     if number > 1:
         links.append(("previous", page_url(number - 1)))
-    entries = tuple(
-        Entry(f"{base}/{resource.resource_type}/{resource.id}", resource.raw) for resource in matches
-    )
+    entries = tuple(Entry(f"{base}/{resource.resource_type}/{resource.id}", resource.raw) for resource in matches)
     page = Page(secrets.token_hex(16), tuple(links), entries)
     return Response(200, render(page), FHIR_JSON, page=page, served=matches)
 
 
-def read(
-    state: SandboxState, request: Request, resource_type: str, resource_id: str, token: AccessToken
-) -> Response:
+def read(state: SandboxState, request: Request, resource_type: str, resource_id: str, token: AccessToken) -> Response:
     """One resource by id."""
     require_known_type(resource_type)
     require_scope(token, resource_type, "r")

@@ -117,9 +117,7 @@ def outcome(code: str, diagnostics: str, *, severity: str = "error") -> dict[str
     return {"resourceType": "OperationOutcome", "issue": [issue]}
 
 
-def outcome_response(
-    status: int, code: str, diagnostics: str, headers: Mapping[str, str] | None = None
-) -> Response:
+def outcome_response(status: int, code: str, diagnostics: str, headers: Mapping[str, str] | None = None) -> Response:
     """An error answered as an OperationOutcome."""
     document = outcome(code, diagnostics)
     return json_response(status, document, content_type=FHIR_JSON, headers=headers)

@@ -8,9 +8,7 @@ shown that they work, are left out on purpose.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-OBSERVATION_CATEGORIES = frozenset(
-    {"laboratory", "vital-signs", "social-history", "survey", "exam", "imaging", "sdoh"}
-)
+OBSERVATION_CATEGORIES = frozenset({"laboratory", "vital-signs", "social-history", "survey", "exam", "imaging", "sdoh"})
 CONDITION_CATEGORIES = frozenset({"problem-list-item", "encounter-diagnosis", "health-concern"})
 
 

@@ -13,8 +13,13 @@ import sys
 from tests import servers
 
 
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def pytest(title: str, *options: str, **env: str) -> bool:
-    print(f"\n== {title}", flush=True)
+    say(f"\n== {title}")
     command = [sys.executable, "-m", "pytest", "-q", *options, *sys.argv[1:]]
     return subprocess.run(command, env={**os.environ, **env}).returncode == 0
 
@@ -36,9 +41,9 @@ def main() -> int:
         else:
             missing.append("PostgreSQL (Debian package postgresql): the second run")
     for name in missing:
-        print(f"Skipped for want of {name}")
+        say(f"Skipped for want of {name}")
     if missing and os.environ.get("REQUIRE_SERVERS"):
-        print("REQUIRE_SERVERS is set: what was skipped counts as failed")
+        say("REQUIRE_SERVERS is set: what was skipped counts as failed")
         return 1
     return 0 if fine else 1
 

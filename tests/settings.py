@@ -12,9 +12,7 @@ os.environ.setdefault("FIELD_KEYS", Fernet.generate_key().decode())
 os.environ.setdefault("PUBLIC_URL", "http://testserver")
 os.environ.setdefault("VAR_DIR", tempfile.mkdtemp(prefix="headachemd-tests-"))
 
-from headachemd.settings import *  # noqa: E402, F403
+from headachemd.settings import *  # noqa: F403
 
 ALLOWED_HOSTS = ["testserver", "127.0.0.1", "localhost"]
-PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.MD5PasswordHasher"
-]  # speed; the product's hasher has its own test
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # speed; the product's hasher has its own test

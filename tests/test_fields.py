@@ -74,9 +74,7 @@ def test_secret_swapped_between_rows_is_refused() -> None:
 
 def test_secret_swapped_between_columns_is_refused() -> None:
     practice = Practice.objects.create(name="Alder", code="AAAAAA")
-    link = Connection.objects.create(
-        practice=practice, registration=registration(), base_url="https://x.example"
-    )
+    link = Connection.objects.create(practice=practice, registration=registration(), base_url="https://x.example")
     grant = Grant.objects.create(connection=link, patient_fhir_id="p", access_token="a", refresh_token=CANARY)
     store(grant, "access_token", stored(grant, "refresh_token"))
     assert "another row" in reason_of(Grant.objects.get(pk=grant.pk), "access_token")

@@ -69,8 +69,8 @@ def chart(practice_a: Practice) -> Patient:
     charts.enrol(person)
     Resource.objects.create(
         practice=practice_a, resource_type="Condition", fhir_id="c1", patient_fhir_id="p1",
-        body=f'{{"resourceType": "Condition", "id": "c1", "note": "{CANARY}"}}', content_hash="0", query="Condition?patient",
-        first_seen_at=charts.NOW, changed_at=charts.NOW,
+        body=f'{{"resourceType": "Condition", "id": "c1", "note": "{CANARY}"}}',
+        content_hash="0", query="Condition?patient", first_seen_at=charts.NOW, changed_at=charts.NOW,
     )  # fmt: skip
     return person
 
@@ -91,9 +91,7 @@ MEMBER_ROUTES = [route for route, who in POLICY.items() if who == MEMBER and "<"
 
 @pytest.mark.parametrize("route", MEMBER_ROUTES)
 @pytest.mark.parametrize("method", METHODS)
-def test_a_stranger_gets_404_and_no_byte_of_the_chart(
-    chart: Patient, charlie: User, route: str, method: str
-) -> None:
+def test_a_stranger_gets_404_and_no_byte_of_the_chart(chart: Patient, charlie: User, route: str, method: str) -> None:
     own = ids_of(chart, route)
     url = filled(route, own)
     absent = filled(route, {name: uuid.uuid4() for name in own})

@@ -53,11 +53,9 @@ def test_web_processes_do_not_import_the_fhir_models(tmp_path: Path) -> None:
 
 
 def test_workers_do(tmp_path: Path) -> None:
-    assert (
-        run(WORKER, tmp_path) == "True ['emr.tasks.check_connection', 'emr.tasks.run_item', 'emr.tasks.tick']"
-    )
+    assert run(WORKER, tmp_path) == "True ['emr.tasks.check_connection', 'emr.tasks.run_item', 'emr.tasks.tick']"
 
 
 def test_the_network_is_closed_to_tests() -> None:
-    with socket.socket() as outward, pytest.warns(UserWarning), pytest.raises(SocketConnectBlockedError):
+    with socket.socket() as outward, pytest.warns(UserWarning, match="192.0.2.1"), pytest.raises(SocketConnectBlockedError):
         outward.connect(("192.0.2.1", 80))

@@ -2,6 +2,7 @@
 
 import secrets
 import zoneinfo
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -94,7 +95,7 @@ class Membership(Row):
 class Invitation(Row):
     """The only way to an account: a link for one address, one practice, one role, used once, seven days long."""
 
-    LIFE = timezone.timedelta(days=7)
+    LIFE = timedelta(days=7)
 
     email = models.EmailField()
     practice = models.ForeignKey(Practice, on_delete=models.CASCADE)

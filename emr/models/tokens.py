@@ -1,5 +1,7 @@
 """What lets us in: the tokens of a connection and the grants of people. Both are used through emr.tokens only."""
 
+from datetime import timedelta
+
 from django.db import models
 from django.utils import timezone
 
@@ -26,7 +28,7 @@ class SystemToken(Row):
     def __str__(self) -> str:
         return f"token of {self.connection}, generation {self.generation}"
 
-    def is_fresh(self, margin: timezone.timedelta) -> bool:
+    def is_fresh(self, margin: timedelta) -> bool:
         return self.expires_at is not None and self.expires_at - margin > timezone.now()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from emr.wire.answers import DEFAULT_TIMEOUTS, Answer, Timeouts
-from emr.wire.bundles import Envelope, Slice, TooManyEntries, slice_resource, split_bundle
+from emr.wire.bundles import Slice, TooManyEntries, slice_resource, split_bundle
 from emr.wire.errors import NeverAgain, clean
 from emr.wire.http import MIB, Door
 from emr.wire.origins import parse_base, rebase
@@ -48,9 +48,7 @@ MAX_ENTRIES = 2000
 _ACCEPT = {"Accept": "application/fhir+json"}
 _TYPE = re.compile(r"[A-Z][A-Za-z]{0,63}")
 _ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,128}")  # healow's have 64 characters, R4 allows up to 64
-_REFERENCE = re.compile(
-    r"(?:^|/)([A-Z][A-Za-z]{0,63})/([A-Za-z0-9._-]{1,128})(?:/_history/[A-Za-z0-9._-]{1,64})?\Z"
-)
+_REFERENCE = re.compile(r"(?:^|/)([A-Z][A-Za-z]{0,63})/([A-Za-z0-9._-]{1,128})(?:/_history/[A-Za-z0-9._-]{1,64})?\Z")
 _PATIENT_PATHS = ("subject", "patient", "beneficiary", "individual")
 
 

@@ -87,9 +87,7 @@ def _connect(connection: Any, guard: _Guard) -> socket.socket:
         if left <= 0:
             break
         try:
-            return create_connection(
-                (address, connection.port), left, socket_options=connection.socket_options
-            )
+            return create_connection((address, connection.port), left, socket_options=connection.socket_options)
         except TimeoutError:
             continue
         except OSError as exc:
@@ -266,9 +264,7 @@ def _headers(extra: Mapping[str, str] | None, bearer: str | None, form: str | No
     lines = {"User-Agent": "HeadacheMD", **(extra or {})}
     for name, value in lines.items():
         if name.lower() in _OURS_TO_SET or not _HEADER_TEXT.fullmatch(value):
-            raise ValueError(
-                f"the header {name!r} cannot be set from outside, or its value is not plain text"
-            )
+            raise ValueError(f"the header {name!r} cannot be set from outside, or its value is not plain text")
     lines["Accept-Encoding"] = "identity"
     if form is not None:
         lines["Content-Type"] = "application/x-www-form-urlencoded"

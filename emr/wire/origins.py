@@ -21,9 +21,7 @@ _HAS_SCHEME = re.compile(r"(?i)[a-z][a-z0-9+.-]*:")
 _AUTHORITY = re.compile(
     r"([A-Za-z0-9](?:[A-Za-z0-9-]|\.(?=[A-Za-z0-9]))*|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?", re.ASCII
 )
-_DOUBLED_PORT = re.compile(
-    r"(:[0-9]{1,5}){2,}\Z", re.ASCII
-)  # https://host:443:443/ has been seen in a next link
+_DOUBLED_PORT = re.compile(r"(:[0-9]{1,5}){2,}\Z", re.ASCII)  # https://host:443:443/ has been seen in a next link
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\\#]")
 _SEGMENT = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2})*", re.ASCII)
 # An escape in a path may stand for these only: anything else is a way to write . / \ % ; or a control
@@ -138,9 +136,7 @@ def rebase(link: str, base: str, aliases: Collection[str] = frozenset()) -> str:
     if target.host != home.host and target.host not in {alias.lower() for alias in aliases}:
         raise NeverAgain("FHIR_LINK_FOREIGN", f"the link leads to {target.host[:100]}", host=home.host)
     if not _inside(target.path, home.path):
-        raise NeverAgain(
-            "FHIR_LINK_FOREIGN", "the link leads outside the practice's base path", host=home.host
-        )
+        raise NeverAgain("FHIR_LINK_FOREIGN", "the link leads outside the practice's base path", host=home.host)
     # Escapes stay as they are. Links with spaces and | exist; neither may stand in a request line.
     readable = quote(query, safe="%!$&'()*+,;=:@/?-._~") if mark else None
     return home._replace(path=target.path, query=readable).url

@@ -113,9 +113,7 @@ def issues_of(outcome: dict[str, Any]) -> Iterator[Outcome]:
             details = issue.get("details")
             text = details.get("text") if isinstance(details, dict) else None
             said = [part for part in (text, issue.get("diagnostics")) if isinstance(part, str)]
-            yield Outcome(
-                _word(issue.get("severity")), _word(issue.get("code")), " ".join(dict.fromkeys(said))
-            )
+            yield Outcome(_word(issue.get("severity")), _word(issue.get("code")), " ".join(dict.fromkeys(said)))
 
 
 def _word(value: Any) -> str:

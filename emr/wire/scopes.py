@@ -42,8 +42,6 @@ def allows(granted: str, resource_type: str, context: str = "system", action: st
     A scope limited by a query allows: the server then answers with the part it covers.
     """
     return any(
-        scope.context == context
-        and scope.resource_type in ("*", resource_type)
-        and action in scope.permissions
+        scope.context == context and scope.resource_type in ("*", resource_type) and action in scope.permissions
         for scope in parse(granted)
     )

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -29,7 +29,6 @@ from emr.wire.wellknown import (
 )
 
 __all__ = [
-    "Algorithm",
     "SmartConfiguration",
     "TokenAnswer",
     "TokenRefused",
@@ -38,8 +37,6 @@ __all__ = [
     "confirmed_hosts",
     "discover",
 ]
-
-Algorithm = Literal["RS384", "ES384", "RS256"]
 
 MAX_LIFE = 300  # SMART: exp no more than five minutes in the future
 DEFAULT_EXPIRES_IN = 300
@@ -75,7 +72,7 @@ def client_assertion(
     token_endpoint: str,
     private_key_pem: bytes,
     kid: str,
-    alg: Algorithm,
+    alg: str,
     now: float,
     life: int = 240,
 ) -> str:
@@ -102,7 +99,7 @@ def client_assertion(
     return jwt.encode(claims, key, algorithm=alg, headers={"kid": kid, "typ": "JWT"})
 
 
-def _signing_key(pem: bytes, alg: Algorithm) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
+def _signing_key(pem: bytes, alg: str) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
     try:
         key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):

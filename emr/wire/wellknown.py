@@ -47,9 +47,7 @@ class SmartConfiguration:
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         known = {item.name for item in fields(cls)}
         values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in stored.items()
-            if name in known
+            name: tuple(value) if isinstance(value, list) else value for name, value in stored.items() if name in known
         }
         return cls(**values)
 
@@ -75,11 +73,7 @@ def discover(door: Door, base: str, *, timeout: Timeouts = DEFAULT_TIMEOUTS) -> 
         raise answer.error(TryAgain, "DISC_NOT_JSON", "the SMART configuration is not a JSON object")
     _require(document, answer)
     endpoints = {name: _endpoint(document.get(name), name, home, door.insecure) for name in _ENDPOINTS}
-    lists = {
-        item.name: _strings(document.get(item.name))
-        for item in fields(SmartConfiguration)
-        if item.default == ()
-    }
+    lists = {item.name: _strings(document.get(item.name)) for item in fields(SmartConfiguration) if item.default == ()}
     return SmartConfiguration.from_json({"issuer": string(document.get("issuer")), **endpoints, **lists})
 
 

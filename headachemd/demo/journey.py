@@ -55,9 +55,7 @@ def furnish(place: Place, sandbox: Sandbox) -> Connection:
     """The demo's practice, people, registration, signing key and connection; found again on a later visit."""
     practice, _ = Practice.objects.get_or_create(code=PRACTICE_CODE, defaults={"name": "Demo Headache Clinic"})
     staff = _user(STAFF_EMAIL, "Demo Staff", place.password)
-    Membership.objects.get_or_create(
-        user=staff, practice=practice, defaults={"role": Membership.Role.CLINICIAN}
-    )
+    Membership.objects.get_or_create(user=staff, practice=practice, defaults={"role": Membership.Role.CLINICIAN})
     _user(ADMIN_EMAIL, "Demo Admin", place.password, is_staff=True, is_superuser=True)
     registration, _ = ClientRegistration.objects.get_or_create(
         client_id=CLIENT_ID,
@@ -154,7 +152,7 @@ def _progress(connection: Connection, done: int, total: int) -> None:
 
 def counts(connection: Connection) -> dict[str, int]:
     return {
-        "patients": connection.practice.patients.count(),  # type: ignore[attr-defined]  # patients.Patient's name
+        "patients": connection.practice.patients.count(),
         "resources": Resource.objects.filter(practice=connection.practice).count(),
         "quarantined": Quarantine.objects.filter(practice=connection.practice).count(),
     }

@@ -71,7 +71,7 @@ class Supervisor:
                 stderr=log,
                 text=True,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads hold locks the child needs
+                preexec_fn=_die_with_parent,
             )
 
     def _watch(self) -> None:

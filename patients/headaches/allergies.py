@@ -77,9 +77,7 @@ def status(entries: Sequence[AllergyFact], absence: str) -> AllergyStatus:
     """
     if absence not in ABSENCES:
         raise ValueError(f"unknown absence {absence!r}: one of {', '.join(ABSENCES)}")
-    valid = [
-        entry for entry in entries if _code(entry.verification_status) not in ("refuted", "entered-in-error")
-    ]
+    valid = [entry for entry in entries if _code(entry.verification_status) not in ("refuted", "entered-in-error")]
     current = [entry for entry in valid if _code(entry.clinical_status) not in ("inactive", "resolved")]
     scopes = {entry: stated_none(entry) for entry in current}
     known = tuple(entry for entry in current if not scopes[entry])
@@ -153,9 +151,7 @@ def _nothing_detail(stated: Sequence[str], inactive: int) -> str:
 
 
 def _scope_words(stated: Sequence[str]) -> str:
-    return ", ".join(
-        "no known allergies" if scope == "all" else f"no known {scope} allergies" for scope in stated
-    )
+    return ", ".join("no known allergies" if scope == "all" else f"no known {scope} allergies" for scope in stated)
 
 
 def _code(value: str) -> str:

@@ -231,6 +231,4 @@ def _classes() -> dict[str, Row]:
 
 @cache
 def _text_patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
-    return tuple(
-        (re.compile(rf"\b(?:{row['pattern']})\b", re.I), row["class"]) for row in table("diagnosis_texts")
-    )
+    return tuple((re.compile(rf"\b(?:{row['pattern']})\b", re.I), row["class"]) for row in table("diagnosis_texts"))

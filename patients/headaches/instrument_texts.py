@@ -69,9 +69,7 @@ _PAIN = re.compile(
     r"|rating))?\b[^.;\d]{0,15}?(\d{1,3}(?:\.\d)?)\s*(?:/|out of)\s*10\b",
     re.I,
 )
-_PAIN_TITLE = re.compile(
-    r"\b(?:pain|head\s?ache|migraine) (?:severity|intensity|score|scale|level|rating)\b", re.I
-)
+_PAIN_TITLE = re.compile(r"\b(?:pain|head\s?ache|migraine) (?:severity|intensity|score|scale|level|rating)\b", re.I)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,9 +96,7 @@ def _measure(instrument: str, value: Decimal, matched_text: str) -> Measure:
 
 def _band(instrument: str, value: Decimal) -> str:
     reached = [
-        row
-        for row in table("instrument_bands")
-        if row["instrument"] == instrument and Decimal(row["from"]) <= value
+        row for row in table("instrument_bands") if row["instrument"] == instrument and Decimal(row["from"]) <= value
     ]
     return reached[-1]["band"] if reached else ""
 

@@ -143,9 +143,7 @@ def _index() -> dict[str, tuple[_Name, ...]]:
     by_first: dict[str, list[_Name]] = {}
     for name in _names():
         by_first.setdefault(name.tokens[0], []).append(name)
-    return {
-        first: tuple(sorted(names, key=lambda name: -len(name.tokens))) for first, names in by_first.items()
-    }
+    return {first: tuple(sorted(names, key=lambda name: -len(name.tokens))) for first, names in by_first.items()}
 
 
 @cache

@@ -50,6 +50,5 @@ def _by_strength(wordings: Sequence[Sequence[str]], words: set[str], found: set[
 
 def _skin_gel(wording: Sequence[str]) -> bool:
     return any(
-        word == "gel" and (place == 0 or wording[place - 1] not in _CAPSULE_GELS)
-        for place, word in enumerate(wording)
+        word == "gel" and (place == 0 or wording[place - 1] not in _CAPSULE_GELS) for place, word in enumerate(wording)
     )

@@ -27,9 +27,7 @@ _UNITS = {
     "g": r"g|grams?",
     "unit": r"units?|iu",
 }
-_PACKAGES = re.compile(
-    r"box(?:es)?|kits?|packages?|packs?|pkg|cartons?|bottles?|tubes?|inhalers?|blisters?", re.I
-)
+_PACKAGES = re.compile(r"box(?:es)?|kits?|packages?|packs?|pkg|cartons?|bottles?|tubes?|inhalers?|blisters?", re.I)
 _UNIT = "|".join(_UNITS.values())
 _NUMBER = r"\d+(?:\.\d+)?"
 _DOSE = re.compile(rf"(?P<low>{_NUMBER})(?:\s*(?:-|to|or)\s*(?P<high>{_NUMBER}))?\s*(?P<unit>{_UNIT})\b")
@@ -52,21 +50,15 @@ _FIXED = (
         Fraction(1, 2),
     ),
     (
-        re.compile(
-            r"\b(?:four times (?:a |per )?dai?l?y|q\.?i\.?d)\b|\b4\s*(?:x|times)\s*(?:a |per )?da(?:y|ily)\b"
-        ),
+        re.compile(r"\b(?:four times (?:a |per )?dai?l?y|q\.?i\.?d)\b|\b4\s*(?:x|times)\s*(?:a |per )?da(?:y|ily)\b"),
         Fraction(4),
     ),
     (
-        re.compile(
-            r"\b(?:three times (?:a |per )?dai?l?y|t\.?i\.?d)\b|\b3\s*(?:x|times)\s*(?:a |per )?da(?:y|ily)\b"
-        ),
+        re.compile(r"\b(?:three times (?:a |per )?dai?l?y|t\.?i\.?d)\b|\b3\s*(?:x|times)\s*(?:a |per )?da(?:y|ily)\b"),
         Fraction(3),
     ),
     (
-        re.compile(
-            r"\b(?:twice (?:a |per )?dai?l?y|b\.?i\.?d)\b|\b2\s*(?:x|times)\s*(?:a |per )?da(?:y|ily)\b"
-        ),
+        re.compile(r"\b(?:twice (?:a |per )?dai?l?y|b\.?i\.?d)\b|\b2\s*(?:x|times)\s*(?:a |per )?da(?:y|ily)\b"),
         Fraction(2),
     ),
     (re.compile(r"\bquarterly\b|\b(?:q|every) (?:quarter|three months)\b"), Fraction(1, 90)),
@@ -78,9 +70,7 @@ _DAILY = re.compile(
     r"|at bed ?time|every (?:morning|evening|night)"
     r"|in the (?:morning|evening)|at night|q\s?(?:24\s?h|night|evening|bed ?time))\b"
 )
-_PRN = re.compile(
-    r"\bp\.?r\.?n\b|\b(?:as|when|if) needed\b|\bonset\b|\bmay repeat\b|\bmr ?x ?1\b|\bat first sign\b"
-)
+_PRN = re.compile(r"\bp\.?r\.?n\b|\b(?:as|when|if) needed\b|\bonset\b|\bmay repeat\b|\bmr ?x ?1\b|\bat first sign\b")
 _LIMIT = re.compile(
     rf"\b(?:max(?:imum)?(?: of| dose)?|not to exceed|nte|up to"
     rf"|no more than)[\s:]*(?P<low>{_NUMBER})\s*(?:{_UNIT})?\s*"
@@ -153,9 +143,7 @@ def _plain(sig: str) -> str:
     text = re.sub(r"(\d)\s*\((?:one|two|three|four|five|six|\d+)\)", r"\1", text)
     units = rf"(?=\s*(?:-|to|or|{_UNIT}|x|times)\b)"
     text = re.sub(rf"\b({'|'.join(_WORDS)})\b{units}", lambda match: _WORDS[match[1]], text)
-    text = re.sub(
-        rf"\b(or|to|-)\s+({'|'.join(_WORDS)})\b", lambda match: f"{match[1]} {_WORDS[match[2]]}", text
-    )
+    text = re.sub(rf"\b(or|to|-)\s+({'|'.join(_WORDS)})\b", lambda match: f"{match[1]} {_WORDS[match[2]]}", text)
     # "1 (50 mg) tablet" and "1 tablet (50 mg total)": the count is meant, the milligrams repeat it.
     return " ".join(re.sub(r"\([^)]*\)", " ", text).split())
 
@@ -192,9 +180,7 @@ def _rate(text: str) -> tuple[Fraction | None, Fraction | None]:
     return (Fraction(1), Fraction(1)) if _DAILY.search(text) else (None, None)
 
 
-def _interval(
-    match: re.Match[str], unit: Fraction, *, days: bool = False
-) -> tuple[Fraction | None, Fraction | None]:
+def _interval(match: re.Match[str], unit: Fraction, *, days: bool = False) -> tuple[Fraction | None, Fraction | None]:
     shortest = Fraction(match["low"] or 1) * unit
     longest = Fraction(match["high"] or match["low"] or 1) * unit
     if not shortest or not longest:

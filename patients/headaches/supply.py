@@ -218,20 +218,12 @@ def _in_pieces(order: Order, usage: sigs.Usage) -> sigs.Usage:
     if usage.dose_unit != "mg" or not usage.dose_low or not usage.dose_high or not order.strength_mg:
         return usage
     strength = Fraction(order.strength_mg)
-    return replace(
-        usage, dose_low=usage.dose_low / strength, dose_high=usage.dose_high / strength, dose_unit="piece"
-    )
+    return replace(usage, dose_low=usage.dose_low / strength, dose_high=usage.dose_high / strength, dose_unit="piece")
 
 
 def _computable(order: Order, usage: sigs.Usage) -> bool:
     """Whether quantity / (dose x rate) has a meaning: all stated, positive, and counted in the same unit."""
-    if (
-        not usage.dose_low
-        or usage.dose_low < 0
-        or not usage.per_day_low
-        or not order.quantity
-        or order.quantity < 0
-    ):
+    if not usage.dose_low or usage.dose_low < 0 or not usage.per_day_low or not order.quantity or order.quantity < 0:
         return False
     family = sigs.unit_family(order.quantity_unit)
     if family == "package":

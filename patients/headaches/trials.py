@@ -100,9 +100,7 @@ def _span(order: Order, today: date) -> _Span | None:
 
 
 def _trial(ingredient: str, spans: list[_Span], today: date) -> Trial:
-    ordered = sorted(
-        spans, key=lambda span: (span.start, span.high, span.low, span.order.key, span.order.sig)
-    )
+    ordered = sorted(spans, key=lambda span: (span.start, span.high, span.low, span.order.key, span.order.sig))
     episodes = tuple(_episode(ingredient, group, today) for group in _joined(ordered))
     doses = [episode.max_daily_mg for episode in episodes if episode.max_daily_mg is not None]
     return Trial(
@@ -186,9 +184,7 @@ def _exposure(episodes: Sequence[Episode], spans: Sequence[_Span]) -> Exposure:
         return "documented"
     if any(episode.covered_high >= TRIAL_DAYS for episode in episodes):
         return "likely"
-    return (
-        "likely" if _chain_days([span.start for span in spans if not span.high]) >= TRIAL_DAYS else "unknown"
-    )
+    return "likely" if _chain_days([span.start for span in spans if not span.high]) >= TRIAL_DAYS else "unknown"
 
 
 def _chain_days(starts: Sequence[date]) -> int:

@@ -63,9 +63,7 @@ def read(body: Body, chart: Chart) -> Iterator[Fact]:
 
 def _best(found: tuple[Coding, ...], headache: Diagnosis | None) -> Coding:
     if headache is not None and headache.code:
-        return next(
-            (each for each in found if (each.system, each.code) == (headache.system, headache.code)), Coding()
-        )
+        return next((each for each in found if (each.system, each.code) == (headache.system, headache.code)), Coding())
     return best_coding(found, ICD10, SNOMED)
 
 
@@ -77,9 +75,7 @@ def _title(body: Body, best: Coding, headache: Diagnosis | None) -> str:
 
 
 def _date(body: Body) -> Dated:
-    asserted = [
-        each.get("valueDateTime") for each in nodes(body.get("extension")) if each.get("url") == _ASSERTED
-    ]
+    asserted = [each.get("valueDateTime") for each in nodes(body.get("extension")) if each.get("url") == _ASSERTED]
     return first_date(
         (body.get("onsetDateTime"), "onset"),
         (node(body.get("onsetPeriod")).get("start"), "onset"),

@@ -145,9 +145,7 @@ def _instrument_name(panel: Fact, component: Fact) -> str:
 def _of_notes(whole: Fact, body: Body, found: list[Fact]) -> list[Fact]:
     """Instruments named in the notes, unless a value already gave the same reading."""
     known = {(fact.group, fact.value) for fact in found}
-    notes = [
-        words for each in items(body.get("note")) if (words := text(each) or text(node(each).get("text")))
-    ]
+    notes = [words for each in items(body.get("note")) if (words := text(each) or text(node(each).get("text")))]
     measures = instruments.read(notes=list(filter(None, notes))) if notes else ()
     facts = [replace(_instrument(whole, each), value_text=each.matched_text) for each in measures]
     return [
@@ -159,9 +157,7 @@ def _of_notes(whole: Fact, body: Body, found: list[Fact]) -> list[Fact]:
 
 def _instrument(fact: Fact, measure: Measure) -> Fact:
     group = "-".join(measure.instrument.lower().split())
-    reading = stated(
-        instrument=measure.instrument, band=measure.band, out_of_range=measure.out_of_range or None
-    )
+    reading = stated(instrument=measure.instrument, band=measure.band, out_of_range=measure.out_of_range or None)
     return replace(
         fact,
         group=group,

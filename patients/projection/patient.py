@@ -119,11 +119,7 @@ def _account_no(body: Body) -> str:
 def _death(body: Body, born: dates.PartialDate | None, today: date) -> tuple[bool, date | None]:
     """Whether and when. A death before birth or 1901, or in the future, is a filler (healow: 1899-12-30)."""
     died = dates.parse(text(body.get("deceasedDateTime")), deceased=True)
-    if (
-        died is not None
-        and (born is None or died.last >= born.value)
-        and died.value <= today + timedelta(days=1)
-    ):
+    if died is not None and (born is None or died.last >= born.value) and died.value <= today + timedelta(days=1):
         return True, died.value if died.precision in {"day", "time"} else None
     flag = body.get("deceasedBoolean")
     return flag is True or text(flag).lower() == "true", None

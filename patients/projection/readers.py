@@ -17,13 +17,9 @@ from patients.headaches.coding import Coding
 Body = dict[str, Any]
 
 # The zero dates of OLE, .NET and SQL Server, which servers send for "nothing" (eClinicalWorks: 1899-12-30).
-_FILLER = re.compile(
-    r"(?:0\d{3}|1[0-8]\d\d)-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?:[T ].*)?\Z", re.ASCII
-)
+_FILLER = re.compile(r"(?:0\d{3}|1[0-8]\d\d)-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?:[T ].*)?\Z", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d{1,12}(?:\.\d{1,12})?|\.\d{1,12})\Z", re.ASCII)
-_REFERENCE = re.compile(
-    r"(?:(?P<base>\S*)/)?(?P<type>[A-Z]\w+)/(?P<id>[^/?#\s]+)(?:/_history/[^/?#\s]*)?\Z", re.ASCII
-)
+_REFERENCE = re.compile(r"(?:(?P<base>\S*)/)?(?P<type>[A-Z]\w+)/(?P<id>[^/?#\s]+)(?:/_history/[^/?#\s]*)?\Z", re.ASCII)
 _LARGEST = Decimal(10) ** 12  # Entry.value holds 12 digits before the point
 _STEP = Decimal("0.000001")
 

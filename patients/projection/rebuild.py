@@ -89,9 +89,7 @@ def _bodies(patient: Patient) -> list[tuple[UUID, str, Body]]:
     a chart keeps its name when the server stops sending it."""
     current = Q(resource_type__in=READERS, no_longer_sent_at=None, entered_in_error=False)
     who = Q(resource_type="Patient", fhir_id=patient.fhir_id)
-    rows = Resource.objects.filter(
-        current | who, practice_id=patient.practice_id, patient_fhir_id=patient.fhir_id
-    )
+    rows = Resource.objects.filter(current | who, practice_id=patient.practice_id, patient_fhir_id=patient.fhir_id)
     return [(pk, type_, load(body)) for pk, type_, body in rows.values_list("pk", "resource_type", "body")]
 
 
@@ -119,16 +117,12 @@ def _write(patient: Patient, wanted: dict[Key, Columns]) -> Changes:
     rows = Entry.objects.filter(patient=patient).values_list("pk", "source_id", "ordinal", "fingerprint")
     there = {(source, ordinal): (pk, fingerprint) for pk, source, ordinal, fingerprint in rows}
     differing = {
-        key: columns
-        for key, columns in wanted.items()
-        if key not in there or there[key][1] != columns["fingerprint"]
+        key: columns for key, columns in wanted.items() if key not in there or there[key][1] != columns["fingerprint"]
     }
     # An upsert, so that a resource which moved here from another patient brings its entries along.
     Entry.objects.bulk_create(
         (
-            Entry(
-                practice_id=patient.practice_id, patient=patient, source_id=source, ordinal=ordinal, **columns
-            )
+            Entry(practice_id=patient.practice_id, patient=patient, source_id=source, ordinal=ordinal, **columns)
             for (source, ordinal), columns in differing.items()
         ),
         update_conflicts=True,

@@ -83,9 +83,7 @@ def _from_boolean(stated: Any) -> Value:
 
 def _from_ratio(stated: Any) -> Value:
     ratio = node(stated)
-    return Value(
-        joined([quantity_words(ratio.get("numerator")), quantity_words(ratio.get("denominator"))], " : ")
-    )
+    return Value(joined([quantity_words(ratio.get("numerator")), quantity_words(ratio.get("denominator"))], " : "))
 
 
 def _from_moment(stated: Any) -> Value:

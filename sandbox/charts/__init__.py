@@ -22,9 +22,7 @@ def generate(*, patients: int, seed: int, today: dt.date) -> list[Json]:
     """
     if patients < 0:
         raise ValueError(f"patients must not be negative: {patients}")
-    charts = [
-        resource for number in range(1, patients + 1) for resource in chart(number, seed=seed, today=today)
-    ]
+    charts = [resource for number in range(1, patients + 1) for resource in chart(number, seed=seed, today=today)]
     ordered = {
         resource["medicationReference"]["reference"]
         for resource in charts

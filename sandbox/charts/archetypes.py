@@ -107,9 +107,7 @@ def _chronic(rng: random.Random, code: str, earlier: str) -> Story:
 
 def chronic_without_aura(rng: random.Random) -> Story:
     """Episodic, then chronic migraine: several orals, then an antibody, a gepant or toxin."""
-    return _chronic(
-        rng, rng.choice(("G43.709", "G43.709", "G43.719", "G43.711")), rng.choice(("G43.009", "G43.909"))
-    )
+    return _chronic(rng, rng.choice(("G43.709", "G43.709", "G43.719", "G43.711")), rng.choice(("G43.009", "G43.909")))
 
 
 def chronic_with_aura(rng: random.Random) -> Story:
@@ -154,9 +152,7 @@ def low_frequency(rng: random.Random) -> Story:
     start = rng.randint(60, 500)
     return Story(
         "low-frequency migraine",
-        diagnoses=(
-            Diagnosis(rng.choice(("G43.009", "G43.109", "G43.909")), start, listed=rng.random() < 0.5),
-        ),
+        diagnoses=(Diagnosis(rng.choice(("G43.009", "G43.109", "G43.909")), start, listed=rng.random() < 0.5),),
         courses=(Course(rng.choice(TRIPTANS), start, every=150),),
         trend=Trend(midas=(rng.randint(0, 8), rng.randint(0, 6))) if rng.random() < 0.4 else Trend(),
         first_visit=start,
@@ -168,9 +164,7 @@ def medication_overuse(rng: random.Random) -> Story:
     """Chronic migraine with drug-induced headache on record and frequent orders of acute drugs."""
     story = _chronic(rng, "G43.709", "G43.909")
     code, since = rng.choice(("G44.40", "G44.41")), story.first_visit // 2
-    rescue = tuple(
-        Course(product, story.first_visit, every=28) for product in rng.sample(RESCUE, rng.randint(1, 2))
-    )
+    rescue = tuple(Course(product, story.first_visit, every=28) for product in rng.sample(RESCUE, rng.randint(1, 2)))
     return replace(
         story,
         name="medication overuse headache",
@@ -217,9 +211,7 @@ def cluster(rng: random.Random) -> Story:
 def hemiplegic(rng: random.Random) -> Story:
     """Hemiplegic migraine; in some charts a triptan is still on the list."""
     start = rng.randint(400, 1000)
-    triptan = (
-        (Course(rng.choice(TRIPTANS), start, start - 20, ending="active"),) if rng.random() < 0.4 else ()
-    )
+    triptan = (Course(rng.choice(TRIPTANS), start, start - 20, ending="active"),) if rng.random() < 0.4 else ()
     return Story(
         "hemiplegic migraine",
         diagnoses=(Diagnosis(rng.choice(("G43.409", "G43.419")), start),),
@@ -279,9 +271,7 @@ def _furnish(story: Story, person: Person, rng: random.Random) -> Story:
         for product in rng.sample(UNRELATED, rng.choice((0, 0, 1, 2)))
     )
     kinds = [
-        kind
-        for kind, share in (("mri", 0.5), ("bmp", 0.45), ("ct", 0.15), ("liver", 0.1))
-        if rng.random() < share
+        kind for kind, share in (("mri", 0.5), ("bmp", 0.45), ("ct", 0.15), ("liver", 0.1)) if rng.random() < share
     ]
     high = any(diagnosis.icd == "I10" for diagnosis in others)
     return replace(
@@ -290,14 +280,10 @@ def _furnish(story: Story, person: Person, rng: random.Random) -> Story:
         courses=story.courses + unrelated,
         allergies=_allergies(story, rng),
         studies=tuple(Study(kind, rng.randint(1, start)) for kind in kinds),
-        pressure=(rng.randint(134, 152), rng.randint(82, 94))
-        if high
-        else (rng.randint(104, 132), rng.randint(64, 82)),
+        pressure=(rng.randint(134, 152), rng.randint(82, 94)) if high else (rng.randint(104, 132), rng.randint(64, 82)),
         height_cm=round(rng.gauss(163 if person.sex == "female" else 176, 6)),
         weight_kg=round(rng.gauss(72 if person.sex == "female" else 84, 13)),
-        smoking="daily"
-        if story.smoking == "daily"
-        else rng.choice(("never",) * 6 + ("former", "former", "daily")),
+        smoking="daily" if story.smoking == "daily" else rng.choice(("never",) * 6 + ("former", "former", "daily")),
         messy=rng.random() < 0.04,
     )
 

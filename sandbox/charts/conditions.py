@@ -127,9 +127,7 @@ def conditions(pen: Pen) -> list[Json]:
             found.append(as_problem(pen, 100 + index, diagnosis, rng))
         if diagnosis.at_visits:
             found += [
-                at_visit(pen, visit, index, diagnosis, rng)
-                for visit in pen.seen()
-                if _covers(pen, diagnosis, visit)
+                at_visit(pen, visit, index, diagnosis, rng) for visit in pen.seen() if _covers(pen, diagnosis, visit)
             ]
     if found and (pen.story.messy or rng.random() < 0.12):
         old = remnant(pen, pen.story.diagnoses[0])

@@ -53,9 +53,7 @@ def with_former_name(patient: Json, family: str) -> Json:
 
 def shouted(patient: Json) -> Json:
     """Names in capitals, as typed at the front desk years ago."""
-    names = [
-        n | {"family": n["family"].upper(), "given": [g.upper() for g in n["given"]]} for n in patient["name"]
-    ]
+    names = [n | {"family": n["family"].upper(), "given": [g.upper() for g in n["given"]]} for n in patient["name"]]
     return patient | {"name": names}
 
 
@@ -104,9 +102,7 @@ def _telecom(rng: random.Random, person: Person) -> list[Json]:
     area, line = rng.choice(AREA_CODES), rng.randint(100, 199)
     numbers = [{"system": "phone", "use": "home", "value": f"{area}-555-0{line}"}]
     if rng.random() < 0.7:
-        numbers.append(
-            {"system": "phone", "use": "mobile", "value": f"({area}) 555-0{rng.randint(100, 199)}"}
-        )
+        numbers.append({"system": "phone", "use": "mobile", "value": f"({area}) 555-0{rng.randint(100, 199)}"})
     if rng.random() < 0.5:
         ascii_name = person.given.encode("ascii", "ignore").decode().lower()
         numbers.append({"system": "email", "value": f"{ascii_name}.{line}@example.com"})

@@ -15,9 +15,7 @@ def toxin_session(pen: Pen, visit: Visit, ordinal: int) -> Json:
     codings = [coding(CPT, "64615", TOXIN_LABEL)]
     if ordinal % 3 == 0:
         codings.append(coding(HCPCS, "J0585", "onabotulinumtoxinA, per unit"))
-    resource = _procedure(
-        pen, visit.on, "completed", concept("Botox 155 U, 31 sites", *codings), "botox", visit.number
-    )
+    resource = _procedure(pen, visit.on, "completed", concept("Botox 155 U, 31 sites", *codings), "botox", visit.number)
     return resource | {
         "encounter": pen.encounter(visit),
         "performedDateTime": date_time(visit.on, visit.minutes + 5),
@@ -26,11 +24,7 @@ def toxin_session(pen: Pen, visit: Visit, ordinal: int) -> Json:
 
 def nerve_block(pen: Pen, ago: int, *, billed: bool) -> Json:
     """An occipital nerve block: coded (CPT 64405) or in the words of the person who did it."""
-    code = (
-        concept(BLOCK_LABEL, coding(CPT, "64405", BLOCK_LABEL))
-        if billed
-        else concept("GONB bilat, lido/bupi")
-    )
+    code = concept(BLOCK_LABEL, coding(CPT, "64405", BLOCK_LABEL)) if billed else concept("GONB bilat, lido/bupi")
     return _procedure(pen, pen.day(ago), "completed", code, "block", ago) | {
         "performedDateTime": pen.day(ago).isoformat()
     }

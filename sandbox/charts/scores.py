@@ -36,17 +36,13 @@ def hit6_band(score: int) -> str:
 
 def midas_as_text(score: int, rng: random.Random) -> Json:
     """The score inside a sentence."""
-    text = rng.choice(
-        (f"MIDAS {score} - {midas_grade(score)}", f"MIDAS: {score}", f"{score} ({midas_grade(score)})")
-    )
+    text = rng.choice((f"MIDAS {score} - {midas_grade(score)}", f"MIDAS: {score}", f"{score} ({midas_grade(score)})"))
     return {"valueString": text}
 
 
 def hit6_as_text(score: int, rng: random.Random) -> Json:
     """The score inside a sentence."""
-    return {
-        "valueString": rng.choice((f"HIT-6: {score}", f"HIT 6 = {score}, {hit6_band(score)}", str(score)))
-    }
+    return {"valueString": rng.choice((f"HIT-6: {score}", f"HIT 6 = {score}, {hit6_band(score)}", str(score)))}
 
 
 def as_quantity(score: int, rng: random.Random) -> Json:
@@ -62,9 +58,7 @@ def as_integer(score: int, rng: random.Random) -> Json:
 def midas_as_components(score: int, rng: random.Random) -> Json:
     """The five items and the total as components, no value of its own."""
     parts = _split(score, len(MIDAS_ITEMS), rng)
-    items = [
-        {"code": concept(text), "valueInteger": part} for text, part in zip(MIDAS_ITEMS, parts, strict=True)
-    ]
+    items = [{"code": concept(text), "valueInteger": part} for text, part in zip(MIDAS_ITEMS, parts, strict=True)]
     return {"component": [*items, {"code": concept("MIDAS total"), "valueInteger": score}]}
 
 
@@ -122,11 +116,7 @@ def headache_days(pen: Pen, visit: Visit, days: int, rng: random.Random) -> Json
 
 def mood(pen: Pen, visit: Visit, code: str, name: str, score: int, rng: random.Random) -> Json:
     """PHQ-9 or GAD-7 total: these do have LOINC codes."""
-    value = (
-        {"valueQuantity": quantity(score, "{score}", "{score}")}
-        if rng.random() < 0.6
-        else {"valueInteger": score}
-    )
+    value = {"valueQuantity": quantity(score, "{score}", "{score}")} if rng.random() < 0.6 else {"valueInteger": score}
     return observation(pen, visit, "survey", concept(name, coding(LOINC, code, name)), code) | value
 
 

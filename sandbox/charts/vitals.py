@@ -77,9 +77,7 @@ def _body(pen: Pen, visit: Visit, rng: random.Random) -> list[Json]:
 def smoking(pen: Pen, visit: Visit, rng: random.Random) -> Json:
     """Tobacco status: coded with text, or only in words."""
     code, display = SMOKING[pen.story.smoking]
-    resource = observation(
-        pen, visit, "social-history", _loinc(("72166-2", "Tobacco smoking status")), "tobacco"
-    )
+    resource = observation(pen, visit, "social-history", _loinc(("72166-2", "Tobacco smoking status")), "tobacco")
     if rng.random() < 0.25:
         return resource | {"valueString": display.lower()}
     return resource | {"valueCodeableConcept": concept(display, coding(SNOMED, code, display))}

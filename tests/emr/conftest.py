@@ -55,10 +55,7 @@ def key_material(django_db_setup: None, django_db_blocker: Any) -> dict[str, Any
     """One RSA key for the whole run: making one takes half a second."""
     with django_db_blocker.unblock():
         key = keys.generate(environment=Environment.SANDBOX)
-        values = {
-            name: getattr(key, name)
-            for name in ("environment", "algorithm", "kid", "public_jwk", "private_pem")
-        }
+        values = {name: getattr(key, name) for name in ("environment", "algorithm", "kid", "public_jwk", "private_pem")}
         key.delete()
     return values
 
@@ -101,9 +98,7 @@ Connect = Callable[..., tuple[Connection, Control]]
 
 
 @pytest.fixture
-def connect(
-    practice_a: Practice, signing_key: SigningKey, jwks_server: JwksServer, settings: Any
-) -> Iterator[Connect]:
+def connect(practice_a: Practice, signing_key: SigningKey, jwks_server: JwksServer, settings: Any) -> Iterator[Connect]:
     """`connect(patients=2)` or `connect(data=[folder])`: a sandbox and an active connection of practice A to it."""
     running: list[Sandbox] = []
 

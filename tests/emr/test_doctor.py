@@ -105,12 +105,8 @@ SITUATIONS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("situation", "code"), [pytest.param(*row, id=row[0].__name__) for row in SITUATIONS]
-)
-def test_each_situation_is_named(
-    connect: Connect, jwks_server: JwksServer, situation: Any, code: str
-) -> None:
+@pytest.mark.parametrize(("situation", "code"), [pytest.param(*row, id=row[0].__name__) for row in SITUATIONS])
+def test_each_situation_is_named(connect: Connect, jwks_server: JwksServer, situation: Any, code: str) -> None:
     connection, control = connect(patients=1)
     situation(connection, control, jwks_server)
     assert verdict(connection) == ("degraded", code)
@@ -143,7 +139,7 @@ def test_a_token_of_another_generation_is_not_dropped(connect: Connect) -> None:
 
 
 def test_the_token_is_sealed_in_the_database(connect: Connect) -> None:
-    connection, control = connect(patients=1)
+    connection, _ = connect(patients=1)
     doctor.check(connection)
     token = connection.system_tokens.get()
     stored = type(token).objects.values_list("access_token", flat=True).get()

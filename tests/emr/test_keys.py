@@ -71,13 +71,11 @@ def test_two_active_keys_of_a_kind_are_refused_by_the_database() -> None:
     keys.activate(first)
     second = keys.generate(environment=Environment.SANDBOX, algorithm="ES384")
     second.state = SigningKey.State.ACTIVE
-    with pytest.raises(Exception, match="(?i)unique"):
+    with pytest.raises(Exception, match=r"(?i)unique"):
         second.save()
 
 
-@pytest.mark.parametrize(
-    "made", [rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP384R1())]
-)
+@pytest.mark.parametrize("made", [rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP384R1())])
 def test_coordinates_are_padded_as_rfc_7518_asks(
     made: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
 ) -> None:

@@ -86,18 +86,12 @@ def test_medications_are_read_once_for_the_practice(connect: Connect) -> None:
     ("fault", "outcome"),
     [
         pytest.param("forbid-type", OUTCOMES.NOT_PERMITTED, id="403 is not permitted"),
-        pytest.param(
-            "unsupported-type", OUTCOMES.NOT_SUPPORTED, id="400 of an old build is not supported here"
-        ),
+        pytest.param("unsupported-type", OUTCOMES.NOT_SUPPORTED, id="400 of an old build is not supported here"),
         pytest.param("500", OUTCOMES.NOT_FETCHED, id="500 three times is not fetched"),
-        pytest.param(
-            "foreign-next", OUTCOMES.NOT_FETCHED, id="a next link to a foreign place is not fetched"
-        ),
+        pytest.param("foreign-next", OUTCOMES.NOT_FETCHED, id="a next link to a foreign place is not fetched"),
     ],
 )
-def test_one_refused_type_ends_in_words_and_the_rest_goes_on(
-    connect: Connect, fault: str, outcome: str
-) -> None:
+def test_one_refused_type_ends_in_words_and_the_rest_goes_on(connect: Connect, fault: str, outcome: str) -> None:
     connection, control = connect(patients=1, page_size=2)
     control.fault(fault, match={"type": "Condition"}, times=50)
     pull_all(connection, control)
@@ -152,9 +146,7 @@ def test_a_passing_fault_costs_one_call_and_no_resource(connect: Connect, fault:
     assert Quarantine.objects.count() == 0
 
 
-def test_a_429_blocks_the_practice_and_is_not_an_attempt(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_429_blocks_the_practice_and_is_not_an_attempt(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     blocked: list[float] = []
     monkeypatch.setattr("emr.budget.DatabaseBudget.block", lambda self, key, seconds: blocked.append(seconds))
     connection, control = connect(patients=1)
@@ -196,9 +188,7 @@ def test_bad_entries_are_quarantined_and_their_neighbours_kept(connect: Connect)
     assert pull.state == Pull.State.COMPLETE
 
 
-def test_a_worker_that_lost_its_lease_commits_nothing(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_that_lost_its_lease_commits_nothing(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     connection, control = connect(patients=1)
     roster.enrol(connection, control.patient_ids, Enrolment.KnownBy.LIST)
     schedule.open_pulls()

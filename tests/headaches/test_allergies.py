@@ -8,9 +8,7 @@ from patients.headaches.coding import Coding
 SNOMED = "http://snomed.info/sct"
 RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
 PENICILLIN = AllergyFact((Coding(RXNORM, "7984", "Penicillin V"),), "Penicillin V", "active", "confirmed")
-NKA = AllergyFact(
-    (Coding(SNOMED, "716186003", "No Known Allergy (situation)"),), "NKA", "active", "confirmed"
-)
+NKA = AllergyFact((Coding(SNOMED, "716186003", "No Known Allergy (situation)"),), "NKA", "active", "confirmed")
 NKDA = AllergyFact((Coding(SNOMED, "409137002"),), "NKDA", "active", "confirmed")
 FOOD = AllergyFact((Coding(SNOMED, "429625007"),))
 ENVIRONMENT = AllergyFact((Coding(SNOMED, "428607008"),))

@@ -37,17 +37,12 @@ def test_table_has_no_double_keys(name: str, key: str) -> None:
 
 def test_rxcuis_are_unique_over_both_tables() -> None:
     rxcuis = [
-        row["rxcui"]
-        for name in ("rxnorm_ingredients", "rxnorm_codes")
-        for row in codes.table(name)
-        if row["rxcui"]
+        row["rxcui"] for name in ("rxnorm_ingredients", "rxnorm_codes") for row in codes.table(name) if row["rxcui"]
     ]
     assert len(set(rxcuis)) == len(rxcuis)
 
 
-@pytest.mark.parametrize(
-    "name", ["medication_combinations", "medication_misspellings", "medication_abbreviations"]
-)
+@pytest.mark.parametrize("name", ["medication_combinations", "medication_misspellings", "medication_abbreviations"])
 def test_tables_name_known_ingredients(name: str) -> None:
     known = {row["name"] for row in codes.table("rxnorm_ingredients")}
     assert {part for row in codes.table(name) for part in codes.split(row["ingredients"])} <= known

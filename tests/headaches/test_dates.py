@@ -35,9 +35,7 @@ ABSENT = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("raw", "value", "precision"), [case[1:] for case in READ], ids=[case[0] for case in READ]
-)
+@pytest.mark.parametrize(("raw", "value", "precision"), [case[1:] for case in READ], ids=[case[0] for case in READ])
 def test_date_is_read(raw: str, value: date, precision: str) -> None:
     read = parse(raw)
     assert read is not None

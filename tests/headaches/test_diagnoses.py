@@ -118,9 +118,7 @@ def test_code_is_classified(
     assert (found.matched_by, found.code, found.system) == (matched_by, code, system)
 
 
-@pytest.mark.parametrize(
-    ("system", "code"), [case[1:] for case in NO_CODE], ids=[case[0] for case in NO_CODE]
-)
+@pytest.mark.parametrize(("system", "code"), [case[1:] for case in NO_CODE], ids=[case[0] for case in NO_CODE])
 def test_code_is_no_headache(system: str, code: str) -> None:
     assert classify([Coding(system, code)], "") is None
 
@@ -151,9 +149,7 @@ def test_unknown_leaf_says_so_and_keeps_its_own_words() -> None:
 
 
 def test_most_specific_coding_counts_without_conflict_when_the_other_says_less() -> None:
-    found = classify(
-        [Coding(SNOMED, "37796009", "Migraine"), Coding(ICD10, "G43.709"), Coding(ICD10, "R51.9")], ""
-    )
+    found = classify([Coding(SNOMED, "37796009", "Migraine"), Coding(ICD10, "G43.709"), Coding(ICD10, "R51.9")], "")
     assert found is not None
     assert found.code == "G43.709"
     assert found.conflicts == ()
@@ -217,9 +213,7 @@ def test_every_snomed_display_read_as_words_stays_in_its_family() -> None:
     wrong = []
     for row in table("snomed_headache"):
         found = classify([], row["display"])
-        if found is None or (
-            found.family != row["class"].split("/")[0] and found.family not in ("headache", "other")
-        ):
+        if found is None or (found.family != row["class"].split("/")[0] and found.family not in ("headache", "other")):
             wrong.append((row["display"], found and found.headache_class))
     assert wrong == []
 

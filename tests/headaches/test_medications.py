@@ -106,16 +106,11 @@ def test_every_name_of_the_tables_is_found() -> None:
         for name in (row["name"], *split(row["brands"]), *split(row["synonyms"])):
             assert classify([], [name.upper()]).ingredients == (row["name"],), name
     for row in table("medication_combinations"):
-        assert classify([], [row["brand"]]).ingredients == tuple(sorted(split(row["ingredients"]))), row[
-            "brand"
-        ]
+        assert classify([], [row["brand"]]).ingredients == tuple(sorted(split(row["ingredients"]))), row["brand"]
 
 
 def test_lookalikes_are_never_taken_for_ours() -> None:
-    found = {
-        row["name"]: classify([], [f"{row['name']} 10 mg"]).ingredients
-        for row in table("medication_lookalikes")
-    }
+    found = {row["name"]: classify([], [f"{row['name']} 10 mg"]).ingredients for row in table("medication_lookalikes")}
     assert {name: read for name, read in found.items() if read} == {}
 
 
@@ -147,10 +142,7 @@ def test_hits_never_overlap(text: str) -> None:
 
 
 def test_reading_takes_less_than_100_microseconds() -> None:
-    texts = [
-        f"{row['name']} {row['class']} 50 MG Oral Tablet extended release"
-        for row in table("rxnorm_ingredients")
-    ]
+    texts = [f"{row['name']} {row['class']} 50 MG Oral Tablet extended release" for row in table("rxnorm_ingredients")]
     for text in texts[:5]:
         medication_names.find(medication_names.tokens(text))  # builds the index
     best = min(_seconds(texts) for _ in range(5))

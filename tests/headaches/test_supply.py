@@ -90,9 +90,7 @@ CASES = [
     ),
     (
         "mg against tablets of a known strength",
-        Order(
-            (), quantity=Decimal(1), quantity_unit="each", sig="inject 70 mg monthly", strength_mg=Decimal(70)
-        ),
+        Order((), quantity=Decimal(1), quantity_unit="each", sig="inject 70 mg monthly", strength_mg=Decimal(70)),
         ("C", 30, 30),
     ),
     ("as needed has no days", Order((), quantity=Decimal(9), sig="1 tab daily prn"), ("C", None, None)),
@@ -167,15 +165,12 @@ def test_daily_dose(order: Order, daily: int | None) -> None:
 
 
 def test_units_per_30_days_of_a_window() -> None:
-    orders = [
-        replace(TRIPTAN, authored=_on(day), key=day) for day in ("2026-09-01", "2026-10-01", "2026-11-01")
-    ]
+    orders = [replace(TRIPTAN, authored=_on(day), key=day) for day in ("2026-09-01", "2026-10-01", "2026-11-01")]
     (found,) = authorised_units(orders, date(2026, 8, 24), date(2026, 11, 21))
     assert found.units_per_30_days == Fraction(54, 90) * 30
     assert (found.orders, found.uncounted, found.threshold, found.earlier_repeats) == (3, 0, 10, False)
     assert found.sentence == (
-        "Orders allow up to 18 units of Triptan per 30 days (threshold for days of use: 10). "
-        "Actual days unknown."
+        "Orders allow up to 18 units of Triptan per 30 days (threshold for days of use: 10). Actual days unknown."
     )
 
 
@@ -187,9 +182,7 @@ def test_upper_bound_is_rounded_up() -> None:
 
 
 def test_earlier_repeats_are_told_and_not_counted() -> None:
-    (found,) = authorised_units(
-        [replace(TRIPTAN, authored=_on("2025-12-01"))], date(2026, 1, 1), date(2026, 3, 31)
-    )
+    (found,) = authorised_units([replace(TRIPTAN, authored=_on("2025-12-01"))], date(2026, 1, 1), date(2026, 3, 31))
     assert (found.units_per_30_days, found.earlier_repeats) == (None, True)
     assert found.sentence == "Triptan: orders of this period state no amount. Actual days unknown."
 
@@ -222,9 +215,7 @@ def test_unusable_amounts_are_told() -> None:
 
 
 def test_several_classes_give_a_range_not_a_sum() -> None:
-    other = replace(
-        TRIPTAN, ingredients=("ibuprofen",), product_class="nsaid", quantity=Decimal(30), repeats=0
-    )
+    other = replace(TRIPTAN, ingredients=("ibuprofen",), product_class="nsaid", quantity=Decimal(30), repeats=0)
     orders = [replace(each, authored=_on("2026-01-01")) for each in (TRIPTAN, other)]
     found = authorised_units(orders, date(2026, 1, 1), date(2026, 1, 30))
     assert days_range(found) == (30, 48)
@@ -276,9 +267,7 @@ def test_interval_holds_every_single_reading(
 @given(quantities, st.integers(0, 5))
 def test_repeats_multiply_the_days(quantity: Decimal, repeats: int) -> None:
     one = supply(Order((), quantity=quantity, sig="2 tabs daily", quantity_unit="tab", repeats=0)).days_low
-    all_fills = supply(
-        Order((), quantity=quantity, sig="2 tabs daily", quantity_unit="tab", repeats=repeats)
-    ).days_low
+    all_fills = supply(Order((), quantity=quantity, sig="2 tabs daily", quantity_unit="tab", repeats=repeats)).days_low
     assert one is not None
     assert all_fills in (one * (1 + repeats), None)
 

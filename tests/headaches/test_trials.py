@@ -159,9 +159,7 @@ starts = st.lists(st.integers(0, 1500), min_size=1, max_size=10)
 
 def _made(offsets: list[int], sig: str) -> list[Order]:
     return [
-        replace(
-            MONTH, sig=sig, authored=_on((date(2022, 1, 1) + timedelta(offset)).isoformat()), key=str(place)
-        )
+        replace(MONTH, sig=sig, authored=_on((date(2022, 1, 1) + timedelta(offset)).isoformat()), key=str(place))
         for place, offset in enumerate(offsets)
     ]
 

@@ -30,8 +30,6 @@ def test_words_are_neutral(path: Path) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize(
-    "phrase", ["patient took", "overuses", "failed two drugs", "non-adherent", "should stop"]
-)
+@pytest.mark.parametrize("phrase", ["patient took", "overuses", "failed two drugs", "non-adherent", "should stop"])
 def test_scan_finds_banned_words(phrase: str) -> None:
     assert _BANNED.search(phrase)

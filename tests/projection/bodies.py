@@ -46,9 +46,7 @@ def condition(fhir_id: str = "c1", **elements: Any) -> Body:
         "resourceType": "Condition",
         "id": fhir_id,
         "clinicalStatus": coded("http://terminology.hl7.org/CodeSystem/condition-clinical", "active"),
-        "verificationStatus": coded(
-            "http://terminology.hl7.org/CodeSystem/condition-ver-status", "confirmed"
-        ),
+        "verificationStatus": coded("http://terminology.hl7.org/CodeSystem/condition-ver-status", "confirmed"),
         "category": [coded("", "problem-list-item", "Problem List Item")],
         "code": {
             "coding": [
@@ -98,18 +96,14 @@ def allergy(fhir_id: str = "a1", **elements: Any) -> Body:
     return {
         "resourceType": "AllergyIntolerance",
         "id": fhir_id,
-        "clinicalStatus": coded(
-            "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "active"
-        ),
+        "clinicalStatus": coded("http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "active"),
         "type": "intolerance",
         "category": ["medication"],
         "criticality": "low",
         "code": {"text": "Topiramate"},
         "patient": {"reference": f"Patient/{PATIENT}"},
         "recordedDate": "2022-06-01",
-        "reaction": [
-            {"manifestation": [{"text": "Paresthesia"}, {"text": "Word finding"}], "severity": "mild"}
-        ],
+        "reaction": [{"manifestation": [{"text": "Paresthesia"}, {"text": "Word finding"}], "severity": "mild"}],
     } | elements
 
 

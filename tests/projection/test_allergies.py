@@ -78,9 +78,7 @@ def test_allergy_titles(code: Any, title: str, group: str) -> None:
             "Not named in the record",
             id="wrong types everywhere",
         ),
-        pytest.param(
-            {"substance": {"text": "Latex"}, "unheardOf": {"x": 1}}, "Topiramate", id="unknown elements"
-        ),
+        pytest.param({"substance": {"text": "Latex"}, "unheardOf": {"x": 1}}, "Topiramate", id="unknown elements"),
     ],
 )
 def test_allergy_is_never_hidden(elements: dict[str, Any], title: str) -> None:
@@ -94,9 +92,7 @@ def test_allergy_that_is_none_is_not_listed(verification: str) -> None:
 
 
 def test_allergy_status_words() -> None:
-    (fact,) = read(
-        clinicalStatus=coded("", "inactive", "Inactive"), verificationStatus=coded("", "unconfirmed")
-    )
+    (fact,) = read(clinicalStatus=coded("", "inactive", "Inactive"), verificationStatus=coded("", "unconfirmed"))
     assert fact.status == "inactive, unconfirmed"
     assert (fact.detail["clinical"], fact.detail["verification"]) == ("inactive", "unconfirmed")
 

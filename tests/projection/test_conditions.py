@@ -37,9 +37,7 @@ def test_condition_as_eclinicalworks_sends_it() -> None:
     ("code", "title", "group"),
     [
         pytest.param({"text": "Migraine with aura"}, "Migraine with aura", "migraine/aura", id="text only"),
-        pytest.param(
-            "Cluster headache", "Cluster headache", "tac/cluster", id="a string instead of an object"
-        ),
+        pytest.param("Cluster headache", "Cluster headache", "tac/cluster", id="a string instead of an object"),
         pytest.param(
             {"coding": [{"system": ICD10, "code": "G43.709"}]},
             "Chronic migraine without aura, not intractable, without status migrainosus",
@@ -64,12 +62,8 @@ def test_condition_as_eclinicalworks_sends_it() -> None:
             "migraine/chronic",
             id="bare code in a list",
         ),
-        pytest.param(
-            coded(ICD10, "I10", "Essential hypertension"), "Essential hypertension", "", id="no headache"
-        ),
-        pytest.param(
-            {"text": "Family history of migraine"}, "Family history of migraine", "", id="a relative's"
-        ),
+        pytest.param(coded(ICD10, "I10", "Essential hypertension"), "Essential hypertension", "", id="no headache"),
+        pytest.param({"text": "Family history of migraine"}, "Family history of migraine", "", id="a relative's"),
         pytest.param({"coding": [{"system": "urn:local", "code": "X9"}]}, "X9", "", id="only a local code"),
         pytest.param(None, "Not named in the record", "", id="nothing at all"),
     ],
@@ -82,12 +76,8 @@ def test_condition_names(code: Any, title: str, group: str) -> None:
 @pytest.mark.parametrize(
     ("elements", "on", "precision", "meaning"),
     [
-        pytest.param(
-            {"onsetDateTime": "2019-03"}, date(2019, 3, 1), "month", "onset", id="onset before recorded"
-        ),
-        pytest.param(
-            {"onsetPeriod": {"start": "2018"}}, date(2018, 1, 1), "year", "onset", id="onset period"
-        ),
+        pytest.param({"onsetDateTime": "2019-03"}, date(2019, 3, 1), "month", "onset", id="onset before recorded"),
+        pytest.param({"onsetPeriod": {"start": "2018"}}, date(2018, 1, 1), "year", "onset", id="onset period"),
         pytest.param({"onsetString": "childhood"}, date(2024, 2, 5), "time", "recorded", id="onset in words"),
         pytest.param(
             {"onsetDateTime": "1899-12-30T00:00:00-05:00"},

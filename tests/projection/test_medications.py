@@ -44,9 +44,7 @@ def by_reference(reference: Any, **elements: Any) -> dict[str, Any]:
     "reference",
     [
         pytest.param({"reference": "Medication/med1"}, id="relative"),
-        pytest.param(
-            {"reference": f"{PREFIX}/AAAAAA/Medication/med1"}, id="absolute, foreign host, our code"
-        ),
+        pytest.param({"reference": f"{PREFIX}/AAAAAA/Medication/med1"}, id="absolute, foreign host, our code"),
         pytest.param({"reference": "Medication/med1/_history/3"}, id="versioned"),
         pytest.param("Medication/med1", id="a string"),
     ],
@@ -101,9 +99,7 @@ def test_order_with_contained_medication_of_ingredients() -> None:
 @pytest.mark.parametrize(
     ("concept", "title", "group", "about_headache"),
     [
-        pytest.param(
-            {"text": "Topamax 50mg tab"}, "Topamax 50mg tab", "anticonvulsant", True, id="free text"
-        ),
+        pytest.param({"text": "Topamax 50mg tab"}, "Topamax 50mg tab", "anticonvulsant", True, id="free text"),
         pytest.param("Imitrex", "Imitrex", "triptan", True, id="a string"),
         pytest.param(
             {"text": "Timolol 0.5 % ophthalmic drops"},
@@ -120,9 +116,7 @@ def test_order_with_contained_medication_of_ingredients() -> None:
             id="only interacts",
         ),
         pytest.param({"text": "Zyzzyvamab"}, "Zyzzyvamab", "", False, id="unclassified, shown as recorded"),
-        pytest.param(
-            {"coding": [{"system": RXNORM, "code": "999"}]}, "999", "", False, id="a code and no words"
-        ),
+        pytest.param({"coding": [{"system": RXNORM, "code": "999"}]}, "999", "", False, id="a code and no words"),
     ],
 )
 def test_order_classes(concept: Any, title: str, group: str, about_headache: bool) -> None:
@@ -135,9 +129,7 @@ def test_order_classes(concept: Any, title: str, group: str, about_headache: boo
     ("dosage", "end_date"),
     [
         pytest.param([("2024-03-01", "2024-03-08")], date(2024, 3, 8), id="explicit end"),
-        pytest.param(
-            [("2024-03-01", "2024-03-08"), ("2024-03-09", "2024-03-20")], date(2024, 3, 20), id="a taper"
-        ),
+        pytest.param([("2024-03-01", "2024-03-08"), ("2024-03-09", "2024-03-20")], date(2024, 3, 20), id="a taper"),
         pytest.param([("2024-03-01", "2024-03-08"), ("2024-03-09", None)], None, id="the last step is open"),
         pytest.param([("2024-03-01", "2024-04")], None, id="a month is no day"),
         pytest.param([("2024-03-01", None)], None, id="open"),

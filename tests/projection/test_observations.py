@@ -42,9 +42,7 @@ def test_blood_pressure_with_one_half_absent() -> None:
 
 def test_blood_pressure_keeps_other_components() -> None:
     body = pressure()
-    body["component"].append(
-        {"code": {"text": "Mean pressure"}, "valueQuantity": {"value": 97, "unit": "mmHg"}}
-    )
+    body["component"].append({"code": {"text": "Mean pressure"}, "valueQuantity": {"value": 97, "unit": "mmHg"}})
     both, mean = observations.read(body, Chart())
     assert both.value_text == "128/82 mmHg"
     assert (mean.title, mean.value_text, mean.detail["panel"]) == (
@@ -80,9 +78,7 @@ def test_blood_pressure_keeps_other_components() -> None:
             [("hit-6", 61, "HIT-6: 61 today")],
             id="in a note",
         ),
-        pytest.param(
-            {"note": [{"text": "MIDAS 24"}]}, [("midas", 24, "MIDAS 24 – severe")], id="note repeats it"
-        ),
+        pytest.param({"note": [{"text": "MIDAS 24"}]}, [("midas", 24, "MIDAS 24 – severe")], id="note repeats it"),
         pytest.param(
             {
                 "valueString": None,
@@ -118,9 +114,7 @@ def test_other_instruments_are_not_about_headache() -> None:
 @pytest.mark.parametrize(
     ("value", "text", "number", "unit"),
     [
-        pytest.param(
-            {"valueQuantity": {"value": 7.10, "unit": "%"}}, "7.1 %", Decimal("7.1"), "%", id="quantity"
-        ),
+        pytest.param({"valueQuantity": {"value": 7.10, "unit": "%"}}, "7.1 %", Decimal("7.1"), "%", id="quantity"),
         pytest.param(
             {"valueQuantity": {"value": 5, "comparator": "<", "unit": "mg"}},
             "<5 mg",
@@ -139,9 +133,7 @@ def test_other_instruments_are_not_about_headache() -> None:
         pytest.param({"valueString": "12"}, "12", Decimal(12), "", id="a lab as eClinicalWorks sends it"),
         pytest.param({"valueString": "Negative"}, "Negative", None, "", id="words"),
         pytest.param({"valueString": "12-15"}, "12-15", None, "", id="a range in words"),
-        pytest.param(
-            {"valueCodeableConcept": {"text": "Never smoker"}}, "Never smoker", None, "", id="coded"
-        ),
+        pytest.param({"valueCodeableConcept": {"text": "Never smoker"}}, "Never smoker", None, "", id="coded"),
         pytest.param({"valueBoolean": False}, "No", None, "", id="boolean"),
         pytest.param(
             {"valueRange": {"low": {"value": 1}, "high": {"value": 2, "unit": "d"}}},
@@ -165,9 +157,7 @@ def test_other_instruments_are_not_about_headache() -> None:
             id="period",
         ),
         pytest.param({"valueDateTime": "1899-12-30"}, "", None, "", id="a zero date is no value"),
-        pytest.param(
-            {"valueSampledData": {"data": "1 2"}}, "Recorded trace, not shown here", None, "", id="trace"
-        ),
+        pytest.param({"valueSampledData": {"data": "1 2"}}, "Recorded trace, not shown here", None, "", id="trace"),
         pytest.param({"valueNovelty": {"text": "Seen"}}, "Seen", None, "", id="an element nobody knows"),
         pytest.param({"valueQuantity": {"value": 1e300, "unit": "mg"}}, "", None, "", id="an absurd number"),
     ],

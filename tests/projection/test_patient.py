@@ -43,9 +43,7 @@ PLAIN = {"family": "Plain", "given": ["Name"]}
         pytest.param([OLD, USUAL, OFFICIAL, PLAIN], "Official", "Name", id="official first"),
         pytest.param([OLD, PLAIN, USUAL], "Usual", "Name", id="then usual"),
         pytest.param([PLAIN, OLD], "Plain", "Name", id="then one without use, as healow sends"),
-        pytest.param(
-            [MAIDEN, {"use": "nickname", "given": ["Zo"]}], "", "Zo", id="a nickname before a past name"
-        ),
+        pytest.param([MAIDEN, {"use": "nickname", "given": ["Zo"]}], "", "Zo", id="a nickname before a past name"),
         pytest.param([OFFICIAL | {"period": {"end": "2010-01-01"}}, PLAIN], "Plain", "Name", id="ended"),
         pytest.param([OFFICIAL | {"period": {"end": "2030"}}, PLAIN], "Official", "Name", id="ends later"),
         pytest.param([OLD], "Old", "Name", id="only a past name"),
@@ -77,9 +75,7 @@ SSN = {"type": {"coding": [{"code": "SS"}]}, "system": "http://hl7.org/fhir/sid/
         pytest.param([identifier("5"), identifier("9150", use="secondary")], "9150", id="then secondary"),
         pytest.param([identifier(PATIENT, use="usual"), identifier("5")], "5", id="never the FHIR id"),
         pytest.param([identifier("999-11-3910", **SSN)], "", id="never a social security number"),
-        pytest.param(
-            [identifier("999113910", system="urn:oid:2.16.840.1.113883.4.1")], "", id="nor by its OID"
-        ),
+        pytest.param([identifier("999113910", system="urn:oid:2.16.840.1.113883.4.1")], "", id="nor by its OID"),
         pytest.param([identifier("4", use="old")], "", id="not an old one"),
         pytest.param([identifier(9150)], "9150", id="a number for a string"),
         pytest.param([identifier(None), "x", {}], "", id="rubbish"),
@@ -131,9 +127,7 @@ def test_patient_birth_date(birth: str, expected: tuple[date | None, str]) -> No
         pytest.param({"deceasedDateTime": None, "deceasedBoolean": True}, (True, None), id="true"),
         pytest.param({"deceasedDateTime": None, "deceasedBoolean": "true"}, (True, None), id="true in words"),
         pytest.param({"deceasedDateTime": None, "deceasedBoolean": False}, (False, None), id="false"),
-        pytest.param(
-            {"deceasedDateTime": "1989", "birthDate": "1989-03-07"}, (True, None), id="in the birth year"
-        ),
+        pytest.param({"deceasedDateTime": "1989", "birthDate": "1989-03-07"}, (True, None), id="in the birth year"),
     ],
 )
 def test_patient_death(elements: dict[str, Any], expected: tuple[bool, date | None]) -> None:

@@ -123,9 +123,7 @@ def test_rebuild_after_dropping_all_entries_gives_the_same(chart: Practice) -> N
     [
         pytest.param({"entered_in_error": True}, allergy(), id="marked by the pull"),
         pytest.param({"no_longer_sent_at": timezone.now()}, allergy(), id="no longer sent"),
-        pytest.param(
-            {}, allergy(verificationStatus={"coding": [{"code": "entered-in-error"}]}), id="body says so"
-        ),
+        pytest.param({}, allergy(verificationStatus={"coding": [{"code": "entered-in-error"}]}), id="body says so"),
         pytest.param({}, allergy(verificationStatus={"coding": [{"code": "refuted"}]}), id="refuted"),
     ],
 )
@@ -177,9 +175,7 @@ def test_unreadable_body_is_no_obstacle(chart: Practice) -> None:
 
 
 def ordered_by_reference(practice: Practice, reference: str) -> Entry:
-    row = put(
-        practice, order("m9", medicationCodeableConcept=None, medicationReference={"reference": reference})
-    )
+    row = put(practice, order("m9", medicationCodeableConcept=None, medicationReference={"reference": reference}))
     rebuild(practice.pk, PATIENT)
     return Entry.objects.get(source=row)
 

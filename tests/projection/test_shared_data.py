@@ -47,9 +47,7 @@ def test_every_resource_projects(folder: str, least: int) -> None:
                 assert demographics(body, date(2026, 11, 21)).birth_precision in {"", *Precision.values}
             for fact in READERS[type_](body, Chart()) if type_ in READERS else ():
                 columns = {
-                    key: value
-                    for key, value in fact.columns().items()
-                    if value is not None and key != "fingerprint"
+                    key: value for key, value in fact.columns().items() if value is not None and key != "fingerprint"
                 }
                 words = json.dumps(columns, default=str)
                 assert "1899" not in words, name

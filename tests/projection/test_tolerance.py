@@ -20,17 +20,13 @@ BY_REFERENCE = order(medicationReference={"reference": "Medication/med1"}, medic
 GOOD = [*everything(), BY_REFERENCE]
 
 rubbish = st.one_of(
-    st.sampled_from(
-        [None, True, False, ZERO_DATE, "", "x", "#", 0, -1, 10**30, 1e300, [], {}, [[]], [None], {"": {}}]
-    ),
+    st.sampled_from([None, True, False, ZERO_DATE, "", "x", "#", 0, -1, 10**30, 1e300, [], {}, [[]], [None], {"": {}}]),
     st.recursive(
         st.none() | st.booleans() | st.integers(-99, 99) | st.text("aZ5é-/# <\0\ud800", max_size=8),
         lambda inner: (
             st.lists(inner, max_size=3)
             | st.dictionaries(
-                st.sampled_from(
-                    ["coding", "text", "value", "code", "display", "reference", "unit", "start", "repeat"]
-                ),
+                st.sampled_from(["coding", "text", "value", "code", "display", "reference", "unit", "start", "repeat"]),
                 inner,
                 max_size=3,
             )

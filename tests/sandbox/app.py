@@ -142,9 +142,7 @@ class App:
 
     def unsigned_assertion(self) -> str:
         parts = [{"alg": "none", "kid": "kid-1", "typ": "JWT"}, self.claims()]
-        encoded = [
-            base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts
-        ]
+        encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts]
         return ".".join([*encoded, ""])
 
     def form(self, **changes: str | None) -> dict[str, str]:
@@ -160,9 +158,7 @@ class App:
 
     def ask_token(self, **changes: str | None) -> Answer:
         body = urlencode(self.form(**changes)).encode()
-        return self.web.send(
-            "POST", "/oauth/oauth2/token", body, Content_Type="application/x-www-form-urlencoded"
-        )
+        return self.web.send("POST", "/oauth/oauth2/token", body, Content_Type="application/x-www-form-urlencoded")
 
     def sign_in(self, *scopes: str) -> None:
         answer = self.ask_token(scope=" ".join(scopes))

@@ -57,9 +57,7 @@ def start(clock: Clock) -> Iterator[Callable[..., Sandbox]]:
 
 
 @pytest.fixture
-def connect(
-    start: Callable[..., Sandbox], jwks: JwksHost, clock: Clock, keys: Keys
-) -> Iterator[Callable[..., App]]:
+def connect(start: Callable[..., Sandbox], jwks: JwksHost, clock: Clock, keys: Keys) -> Iterator[Callable[..., App]]:
     """Starts a sandbox with one registered app and opens a connection to it."""
     opened: list[Web] = []
 

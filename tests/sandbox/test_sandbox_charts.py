@@ -211,20 +211,14 @@ def rate(hits: int, of_all: int) -> float:
         pytest.param(
             "Condition", lambda r: "clinicalStatus" not in r, 0.1, 0.6, id="conditions without clinicalStatus"
         ),
-        pytest.param(
-            "Condition", lambda r: "onsetDateTime" not in r, 0.6, 0.99, id="conditions without onset"
-        ),
+        pytest.param("Condition", lambda r: "onsetDateTime" not in r, 0.6, 0.99, id="conditions without onset"),
         pytest.param("Condition", lambda r: "encounter" in r, 0.4, 0.9, id="diagnoses per visit"),
         pytest.param("MedicationRequest", lambda r: r["status"] == "unknown", 0.03, 0.3, id="unknown status"),
         pytest.param(
             "MedicationRequest", lambda r: r["status"] == "entered-in-error", 0.005, 0.1, id="orders in error"
         ),
-        pytest.param(
-            "MedicationRequest", lambda r: r.get("reportedBoolean"), 0.03, 0.3, id="reported by the patient"
-        ),
-        pytest.param(
-            "MedicationRequest", lambda r: "dispenseRequest" in r, 0.3, 0.8, id="quantity in some orders"
-        ),
+        pytest.param("MedicationRequest", lambda r: r.get("reportedBoolean"), 0.03, 0.3, id="reported by the patient"),
+        pytest.param("MedicationRequest", lambda r: "dispenseRequest" in r, 0.3, 0.8, id="quantity in some orders"),
         pytest.param(
             "MedicationRequest",
             lambda r: r.get("authoredOn", "") > "2026-11-22",
@@ -239,23 +233,17 @@ def rate(hits: int, of_all: int) -> float:
             0.2,
             id="year-only orders",
         ),
-        pytest.param(
-            "Observation", lambda r: "effectiveDateTime" not in r, 0.005, 0.1, id="observations without time"
-        ),
+        pytest.param("Observation", lambda r: "effectiveDateTime" not in r, 0.005, 0.1, id="observations without time"),
     ],
 )
-def test_dirt_occurs_in_its_share(
-    practice: list[Json], kind: str, test: Any, low: float, high: float
-) -> None:
+def test_dirt_occurs_in_its_share(practice: list[Json], kind: str, test: Any, low: float, high: float) -> None:
     resources = of(practice, kind)
     assert low <= rate(sum(bool(test(r)) for r in resources), len(resources)) <= high
 
 
 def test_laboratory_results_are_strings_reached_through_reports(practice: list[Json]) -> None:
     labs = [r for r in of(practice, "Observation") if r["category"][0]["coding"][0]["code"] == "laboratory"]
-    referred = {
-        n["reference"] for r in of(practice, "DiagnosticReport") for n in walk(r.get("result", [])) if n
-    }
+    referred = {n["reference"] for r in of(practice, "DiagnosticReport") for n in walk(r.get("result", [])) if n}
     assert labs
     for lab in labs:
         assert re.fullmatch(r"\d+", lab["valueString"])
@@ -269,9 +257,7 @@ def test_encounters_say_why_their_type_is_absent(practice: list[Json]) -> None:
 
 
 def test_codes_are_never_invented_for_scores(practice: list[Json]) -> None:
-    scores = re.compile(
-        r"MIDAS|HIT-?6|Headache Impact|headache days|HA frequency|migraine days", re.IGNORECASE
-    )
+    scores = re.compile(r"MIDAS|HIT-?6|Headache Impact|headache days|HA frequency|migraine days", re.IGNORECASE)
     found = 0
     for resource in of(practice, "Observation"):
         if scores.search(json.dumps(resource["code"])):

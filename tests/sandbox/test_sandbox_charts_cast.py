@@ -29,9 +29,7 @@ class Chart:
     def __init__(self, number: int, seed: int) -> None:
         self.resources = list(chart(number, seed=seed, today=TODAY))
         practice = generate(patients=12, seed=seed, today=TODAY)
-        self.drugs = {
-            f"Medication/{r['id']}": r["code"] for r in practice if r["resourceType"] == "Medication"
-        }
+        self.drugs = {f"Medication/{r['id']}": r["code"] for r in practice if r["resourceType"] == "Medication"}
 
     def all(self, kind: str) -> list[Json]:
         return [r for r in self.resources if r["resourceType"] == kind]
@@ -40,9 +38,7 @@ class Chart:
         """ICD-10-CM codes, normalised, of whatever way they were written."""
         found = set()
         for condition in self.all("Condition"):
-            written = [
-                c["code"] for c in condition["code"].get("coding", []) if c["system"].endswith("icd-10-cm")
-            ]
+            written = [c["code"] for c in condition["code"].get("coding", []) if c["system"].endswith("icd-10-cm")]
             written += re.findall(r"\(([A-Z]\d[\w.]+)\)", condition["code"].get("text", ""))
             for code in written:
                 bare = code.upper().replace(".", "")
@@ -115,9 +111,7 @@ def test_cast_1_episodic_to_chronic_orals_then_antibody_then_toxin(charts: list[
     assert all(84 <= (b - a).days <= 98 for a, b in itertools.pairwise(days))
 
 
-@pytest.mark.parametrize(
-    ("name", "least"), [("MIDAS", 5), ("HIT|headache impact", 5)], ids=["MIDAS", "HIT-6"]
-)
+@pytest.mark.parametrize(("name", "least"), [("MIDAS", 5), ("HIT|headache impact", 5)], ids=["MIDAS", "HIT-6"])
 def test_cast_1_scores_improve(charts: list[Chart], name: str, least: int) -> None:
     scores = [value for _, value in charts[0].survey(name)]
     assert len(scores) >= least
@@ -174,13 +168,9 @@ def test_cast_7_hemiplegic_with_a_triptan_left_active(charts: list[Chart]) -> No
 
 def test_cast_8_stale_actives_and_duplicates(charts: list[Chart]) -> None:
     eight = charts[7]
-    old = [
-        o for o in eight.all("MedicationRequest") if o["status"] == "active" and o["authoredOn"] < "2025-06"
-    ]
+    old = [o for o in eight.all("MedicationRequest") if o["status"] == "active" and o["authoredOn"] < "2025-06"]
     assert len(old) >= 8
-    listed = [
-        c for c in eight.all("Condition") if c["category"][0]["coding"][0]["code"] == "problem-list-item"
-    ]
+    listed = [c for c in eight.all("Condition") if c["category"][0]["coding"][0]["code"] == "problem-list-item"]
     assert len(listed) >= 10
     patient = eight.all("Patient")[0]
     assert patient["active"] is False
@@ -214,9 +204,7 @@ def test_cast_11_is_a_minor(charts: list[Chart]) -> None:
 def test_cast_12_no_headache_drug_and_nothing_on_file_for_allergies(charts: list[Chart]) -> None:
     twelve = charts[11]
     assert {"R51.9", "G44.209"} <= twelve.codes()
-    assert [
-        twelve.drug(o) for o in twelve.orders(".") if not re.search("(?i)thyro|synthroid", twelve.drug(o))
-    ] == []
+    assert [twelve.drug(o) for o in twelve.orders(".") if not re.search("(?i)thyro|synthroid", twelve.drug(o))] == []
     assert twelve.all("AllergyIntolerance") == []
 
 

@@ -90,9 +90,7 @@ def test_patient_death_sentinel_and_inactive() -> None:
 
 
 def test_patient_former_name_is_second_and_first_has_no_use() -> None:
-    named = people.with_former_name(
-        {"name": [{"use": "official", "family": "Peña", "given": ["Ana"]}]}, "Ruiz"
-    )
+    named = people.with_former_name({"name": [{"use": "official", "family": "Peña", "given": ["Ana"]}]}, "Ruiz")
     assert named["name"] == [
         {"family": "Peña", "given": ["Ana"]},
         {"use": "old", "family": "Ruiz", "given": ["Ana"]},
@@ -154,9 +152,7 @@ def test_midas_grade_bands(score: int, grade: str) -> None:
     assert scores.midas_grade(score) == grade
 
 
-@pytest.mark.parametrize(
-    ("score", "band"), [(49, "little"), (50, "some"), (56, "substantial"), (60, "severe")]
-)
+@pytest.mark.parametrize(("score", "band"), [(49, "little"), (50, "some"), (56, "substantial"), (60, "severe")])
 def test_hit6_bands(score: int, band: str) -> None:
     assert scores.hit6_band(score) == band
 
@@ -210,9 +206,7 @@ def test_allergy_taken_back(pen: Pen, key: str, status: str) -> None:
 
 def test_medication_writings_of_one_drug() -> None:
     topiramate = PRODUCTS["topiramate"]
-    written = [
-        practice.medication(1, TODAY, topiramate, kind)["code"] for kind in practice.writings(topiramate)
-    ]
+    written = [practice.medication(1, TODAY, topiramate, kind)["code"] for kind in practice.writings(topiramate)]
     assert [c["system"] for c in written[0]["coding"]] == [codings.RXNORM, codings.NDC]
     assert "text" not in written[1]
     assert {"text": "Topamax 50 mg tab"} in written
@@ -230,9 +224,7 @@ def test_ndc_numbers_are_unassigned_and_distinct() -> None:
 
 
 def test_supply_sometimes_cannot_be_computed() -> None:
-    units = {
-        supply(PRODUCTS["sumatriptan"], TODAY, random.Random(n))["quantity"].get("unit") for n in range(40)
-    }
+    units = {supply(PRODUCTS["sumatriptan"], TODAY, random.Random(n))["quantity"].get("unit") for n in range(40)}
     assert {"Tablet", "box", None} <= units
 
 

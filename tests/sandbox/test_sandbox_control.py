@@ -45,9 +45,7 @@ def calls(app: App) -> dict[str, Any]:
 
 def test_patients_lists_everybody(app: App) -> None:
     assert app.web.get("/control/patients").json == {
-        "patients": [
-            {"id": "p1", "names": [{"family": "Ames", "given": ["Ada"]}], "birth_date": "1980-01-02"}
-        ]
+        "patients": [{"id": "p1", "names": [{"family": "Ames", "given": ["Ada"]}], "birth_date": "1980-01-02"}]
     }
 
 
@@ -170,9 +168,7 @@ def test_client_refused(app: App, jwks: JwksHost, change: dict[str, Any]) -> Non
     assert answer.json["error"]
 
 
-def test_clients_outlive_a_restart_with_a_state_file(
-    connect: Connect, tmp_path: Path, jwks: JwksHost
-) -> None:
+def test_clients_outlive_a_restart_with_a_state_file(connect: Connect, tmp_path: Path, jwks: JwksHost) -> None:
     state_file = tmp_path / "clients.json"
     first = connect(state_file=state_file)
     first.web.post_json("/control/clients", {"client_id": "kept", "jwks_url": jwks.url})

@@ -255,9 +255,7 @@ def test_scope_checked_on_later_pages(app: App) -> None:
     assert app.follow(next_url).status == 403
 
 
-@pytest.mark.parametrize(
-    "authorization", [None, "Bearer wrong", "Basic {token}", "Bearer  {token}", "{token}"]
-)
+@pytest.mark.parametrize("authorization", [None, "Bearer wrong", "Basic {token}", "Bearer  {token}", "{token}"])
 def test_bearer_required(app: App, authorization: str | None) -> None:
     headers = {} if authorization is None else {"Authorization": authorization.format(token=app.bearer)}
     answer = app.web.get("/fhir/r4/ABHEAD/Patient/p1", **headers)

@@ -82,9 +82,7 @@ REASONS: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("loaded", "reason"), [case[1:] for case in REASONS], ids=[case[0] for case in REASONS]
-)
+@pytest.mark.parametrize(("loaded", "reason"), [case[1:] for case in REASONS], ids=[case[0] for case in REASONS])
 def test_unservable_reason(start: Start, charts: Charts, loaded: dict[str, Any], reason: str) -> None:
     sandbox = start(data=(charts({"all.ndjson": ndjson(PATIENT, loaded)}),))
     assert reasons(sandbox) == {(loaded["resourceType"], loaded.get("id")): reason}
@@ -231,9 +229,7 @@ def test_generated_charts_are_the_same_for_a_seed(start: Start) -> None:
         ("us-core-examples", 4, {("Organization", "saint-luke-w-endpoint"), ("Library", "USCore-ModelInfo")}),
     ],
 )
-def test_shared_folder_loads(
-    start: Start, name: str, patients: int, unreachable: set[tuple[str, str]]
-) -> None:
+def test_shared_folder_loads(start: Start, name: str, patients: int, unreachable: set[tuple[str, str]]) -> None:
     folder = SHARED / name
     if not folder.is_dir():
         pytest.skip(f"{name} does not lie beside the repository")

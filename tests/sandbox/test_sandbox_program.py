@@ -36,9 +36,7 @@ def test_program_says_where_it_is_and_stops_on_a_signal(number: signal.Signals, 
     (tmp_path / "p.json").write_text('{"resourceType":"Patient","id":"p1"}', encoding="utf-8")
     (tmp_path / "m.json").write_text('{"resourceType":"Medication","id":"m1"}', encoding="utf-8")
     command = [sys.executable, "-m", "sandbox", "--practice", "TESTAB", "--data", str(tmp_path), "--quiet"]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             line = first_line(process)
             web = Web(urlsplit(line["control"]).port or 0)

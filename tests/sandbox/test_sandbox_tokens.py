@@ -165,9 +165,7 @@ REFUSALS: list[tuple[str, Build, int, str, str]] = [
 @pytest.mark.parametrize(
     ("build", "status", "error", "rule"), [case[1:] for case in REFUSALS], ids=[case[0] for case in REFUSALS]
 )
-def test_token_refused(
-    connect: Connect, keys: Keys, build: Build, status: int, error: str, rule: str
-) -> None:
+def test_token_refused(connect: Connect, keys: Keys, build: Build, status: int, error: str, rule: str) -> None:
     app = connect()
     answer = app.ask_token(**build(app, keys))
     assert (answer.status, answer.json["error"]) == (status, error)
@@ -233,9 +231,7 @@ KEY_SETS: list[tuple[str, Callable[[Keys], list[dict[str, Any]]], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("build", "rule"), [case[1:] for case in KEY_SETS], ids=[case[0] for case in KEY_SETS]
-)
+@pytest.mark.parametrize(("build", "rule"), [case[1:] for case in KEY_SETS], ids=[case[0] for case in KEY_SETS])
 def test_token_key_set_unusable(
     connect: Connect, jwks: JwksHost, keys: Keys, build: Callable[[Keys], list[dict[str, Any]]], rule: str
 ) -> None:
@@ -256,9 +252,7 @@ def test_token_key_set_unusable(
         pytest.param(200, b" " * (MAX_BYTES + 1), "JWKS too big", id="too big"),
     ],
 )
-def test_token_key_set_not_to_be_had(
-    connect: Connect, jwks: JwksHost, status: int, body: bytes, rule: str
-) -> None:
+def test_token_key_set_not_to_be_had(connect: Connect, jwks: JwksHost, status: int, body: bytes, rule: str) -> None:
     jwks.status, jwks.body = status, body
     app = connect()
     assert app.ask_token().status == 401

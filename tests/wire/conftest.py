@@ -105,9 +105,7 @@ def stub() -> Iterator[Callable[..., Stub]]:
     """stub(answer, ...) starts a server on a free loopback port; all are closed after the test."""
     running: list[Stub] = []
 
-    def start(
-        *answers: bytes | Callable[[socket.socket], None], context: ssl.SSLContext | None = None
-    ) -> Stub:
+    def start(*answers: bytes | Callable[[socket.socket], None], context: ssl.SSLContext | None = None) -> Stub:
         server = Stub(list(answers), socket.create_server(("127.0.0.1", 0)), context)
         thread = threading.Thread(target=server.serve, daemon=True)
         server.threads.append(thread)
@@ -172,8 +170,6 @@ def _certificate(path: Path, name: str) -> Path:
     )
     path.write_bytes(
         certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return path

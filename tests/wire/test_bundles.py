@@ -101,9 +101,7 @@ def test_bad_resource_text_is_its_own() -> None:
 
 
 def test_fault_beside_the_resource_does_not_cost_it() -> None:
-    split = split_bundle(
-        bundle(f'{{"search": {{"score": NaN}}, "fullUrl": "\\ud800", "resource": {GOOD_A}}}')
-    )
+    split = split_bundle(bundle(f'{{"search": {{"score": NaN}}, "fullUrl": "\\ud800", "resource": {GOOD_A}}}'))
     assert (split.entries[0].fault, split.entries[0].text) == (None, GOOD_A)
 
 
@@ -178,17 +176,13 @@ json_trees = st.recursive(
     | st.booleans()
     | st.integers(-1000, 1000)
     | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=6),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=3), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=3), inner, max_size=3),
     max_leaves=8,
 )
 
 
 @settings(deadline=None, max_examples=60)
-@given(
-    st.lists(st.dictionaries(st.text("abcd", max_size=3), json_trees, max_size=4), max_size=4), st.booleans()
-)
+@given(st.lists(st.dictionaries(st.text("abcd", max_size=3), json_trees, max_size=4), max_size=4), st.booleans())
 def test_any_resources_come_out_as_they_went_in(resources: list[dict[str, object]], escaped: bool) -> None:
     texts = [json.dumps(resource, ensure_ascii=escaped) for resource in resources]
     split = split_bundle(bundle(*(entry(text) for text in texts)))

@@ -167,9 +167,7 @@ def test_next_link_is_rebuilt_and_followed_on_our_base(stub: Start, wire: Wire) 
         '{"relation": "next", "url": 7}',
     ],
 )
-def test_next_link_that_leads_elsewhere_keeps_the_page_and_says_so(
-    stub: Start, wire: Wire, link: str
-) -> None:
+def test_next_link_that_leads_elsewhere_keeps_the_page_and_says_so(stub: Start, wire: Wire, link: str) -> None:
     """A page that has a next page we cannot ask for must not look like the last one, nor be lost."""
     server = stub(wire(searchset('{"resourceType": "Condition", "id": "1"}', links=link)))
     page = ask(server)
@@ -296,9 +294,7 @@ def test_answer_of_another_media_type_is_no_fhir(stub: Start, wire: Wire, media:
 
 def test_answer_cut_in_its_head_is_no_fhir(stub: Start) -> None:
     """Python's HTTP client takes the end of the stream for the end of the head: the empty body tells."""
-    server = stub(
-        lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/fhir+json\r\nContent-Le")
-    )
+    server = stub(lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/fhir+json\r\nContent-Le"))
     with pytest.raises(TryAgain):
         ask(server)
 
@@ -357,9 +353,7 @@ def test_errors_do_not_repeat_what_we_asked(stub: Start, wire: Wire) -> None:
     )
     server = stub(wire(outcome(said), status=400))
     with server.door() as door, pytest.raises(NeverAgain) as refused:
-        fhir.search(
-            door, "token", server.base, "Patient", [("family", "Quimby"), ("birthdate", "1971-03-04")]
-        )
+        fhir.search(door, "token", server.base, "Patient", [("family", "Quimby"), ("birthdate", "1971-03-04")])
     for private in ("Quimby", "1971", "aB3dE5gH7jK9mN1pQ3rS5tU7", "example.org", "0100", "token"):
         assert private not in str(refused.value)
     assert "No match for family" in refused.value.detail

@@ -332,9 +332,7 @@ DRIPS = {
 def test_drip_is_cut_by_the_clock(stub: Start, head: bytes, piece: bytes) -> None:
     server = stub(drip(head, piece))
     with server.door() as door:
-        check_cut(
-            lambda: door.get(f"{server.base}/Patient", timeout=Timeouts(connect=1, read=0.3, wall=0.35))
-        )
+        check_cut(lambda: door.get(f"{server.base}/Patient", timeout=Timeouts(connect=1, read=0.3, wall=0.35)))
 
 
 def test_silence_ends_after_the_read_time(stub: Start) -> None:
@@ -348,10 +346,7 @@ def test_clock_of_one_request_leaves_the_next_alone(stub: Start, wire: Wire) -> 
     server = stub(wire())
     with server.door() as door:
         for _ in range(4):
-            assert (
-                door.get(f"{server.base}/Patient", timeout=Timeouts(connect=1, read=1, wall=0.3)).status
-                == 200
-            )
+            assert door.get(f"{server.base}/Patient", timeout=Timeouts(connect=1, read=1, wall=0.3)).status == 200
             time.sleep(0.1)
     assert len(server.threads) == 2, "the connection was not kept"
 
@@ -361,8 +356,7 @@ def test_threads_share_a_door(stub: Start, wire: Wire) -> None:
     lengths: list[int] = []
     with server.door() as door:
         threads = [
-            threading.Thread(target=lambda: lengths.append(len(door.get(f"{server.base}/P").body)))
-            for _ in range(8)
+            threading.Thread(target=lambda: lengths.append(len(door.get(f"{server.base}/P").body))) for _ in range(8)
         ]
         for thread in threads:
             thread.start()
@@ -392,13 +386,9 @@ BROKEN = {
     "short body": lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{}"),
     "short chunk": lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\n{}"),
     "no last chunk": lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"),
-    "chunk without a length": lambda c: c.sendall(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}"
-    ),
+    "chunk without a length": lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}"),
     "two lengths": lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\n{}"),
-    "broken gzip": lambda c: c.sendall(
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd"
-    ),
+    "broken gzip": lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd"),
     "not HTTP": lambda c: c.sendall(b"SSH-2.0-OpenSSH_9.2\r\n"),
     "a hundred headers too many": lambda c: c.sendall(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 300 + b"\r\n"),
     "a header line without end": lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000),
@@ -406,9 +396,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN.keys())
-def test_broken_answer_is_tried_again(
-    stub: Start, answer: Callable[[socket.socket], None], quick: Timeouts
-) -> None:
+def test_broken_answer_is_tried_again(stub: Start, answer: Callable[[socket.socket], None], quick: Timeouts) -> None:
     server = stub(answer)
     with server.door() as door, pytest.raises(TryAgain) as refused:
         door.get(f"{server.base}/Patient?name=Quimby", bearer="canary-token", timeout=quick)
@@ -446,9 +434,7 @@ BOMBS = {
 @pytest.mark.parametrize(("body", "encoding"), BOMBS.values(), ids=BOMBS.keys())
 @pytest.mark.parametrize("chunked", [False, True], ids=["with length", "chunked"])
 @pytest.mark.parametrize("status", [200, 500])
-def test_body_is_capped_after_decoding(
-    stub: Start, body: bytes, encoding: str, chunked: bool, status: int
-) -> None:
+def test_body_is_capped_after_decoding(stub: Start, body: bytes, encoding: str, chunked: bool, status: int) -> None:
     if chunked:
         framed = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
         frame = "Transfer-Encoding: chunked\r\n"
@@ -473,9 +459,7 @@ def test_connections_end_with_the_door_even_while_an_error_is_kept(stub: Start) 
 
 def test_body_just_within_the_cap_arrives_also_compressed(stub: Start) -> None:
     body = gzip.compress(b"x" * 200_000)
-    server = stub(
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-    )
+    server = stub(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     with server.door() as door:
         assert door.get(f"{server.base}/Patient", max_bytes=200_000).body == b"x" * 200_000
 
@@ -483,9 +467,7 @@ def test_body_just_within_the_cap_arrives_also_compressed(stub: Start) -> None:
 # --- what errors and answers tell --------------------------------------------------------------------------
 
 
-def test_errors_and_logs_hold_no_query_or_token(
-    stub: Start, quick: Timeouts, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_errors_and_logs_hold_no_query_or_token(stub: Start, quick: Timeouts, caplog: pytest.LogCaptureFixture) -> None:
     """Whole tracebacks and all log levels, for every way an answer can break, and for a bad header line."""
     caplog.set_level(logging.DEBUG)
     name, token = "".join(["Quim", "by"]), "-".join(["canary", "token"])  # a traceback quotes source lines

@@ -137,9 +137,7 @@ BAD_DISCOVERY = {
 
 
 @pytest.mark.parametrize(("status", "body", "kind", "code"), BAD_DISCOVERY.values(), ids=BAD_DISCOVERY.keys())
-def test_discover_refuses(
-    stub: Start, wire: Wire, status: int, body: str, kind: type[WireError], code: str
-) -> None:
+def test_discover_refuses(stub: Start, wire: Wire, status: int, body: str, kind: type[WireError], code: str) -> None:
     with pytest.raises(kind) as refused:
         discover(stub(wire(body, status=status, content_type=JSON)))
     assert refused.value.code == code
@@ -420,12 +418,8 @@ TOKEN_REFUSALS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "kind", "code"), TOKEN_REFUSALS.values(), ids=TOKEN_REFUSALS.keys()
-)
-def test_token_refusals(
-    stub: Start, wire: Wire, status: int, body: str, kind: type[WireError], code: str
-) -> None:
+@pytest.mark.parametrize(("status", "body", "kind", "code"), TOKEN_REFUSALS.values(), ids=TOKEN_REFUSALS.keys())
+def test_token_refusals(stub: Start, wire: Wire, status: int, body: str, kind: type[WireError], code: str) -> None:
     server = stub(wire(body, status=status, X_Request_Id="r-7"))
     with pytest.raises(kind) as refused:
         ask(server)

@@ -51,12 +51,16 @@ class Command(BaseCommand):
         told = processes.start("sandbox", sandbox_command(place, charts), first_line=True)
         sandbox = journey.Sandbox.parse(json.loads(told))
         if sandbox.unservable:
-            self.say(f"{sandbox.unservable} records of that data cannot be served; {sandbox.control}/unservable says why.")
+            self.say(
+                f"{sandbox.unservable} records of that data cannot be served; {sandbox.control}/unservable says why."
+            )
         connection = journey.furnish(place, sandbox)
         processes.start("web", web_command(place))
         processes.start("worker", celery_command("worker", "--without-gossip", "--without-mingle"))
         wait_until(
-            lambda: loopback.answers(f"{place.address}/healthz"), seconds=30, what="the web server did not answer"
+            lambda: loopback.answers(f"{place.address}/healthz"),
+            seconds=30,
+            what="the web server did not answer",
         )
         journey.register_at_sandbox(sandbox)
         processes.start("beat", celery_command("beat", f"--pidfile={place.folder}/beat.pid"))
@@ -82,9 +86,7 @@ class Command(BaseCommand):
         """One JSON line; exit status 1 where a page is not as it should be."""
         opened = visitor.pages_ok(self.place.address, journey.STAFF_EMAIL, self.place.password)
         found = journey.counts(connection)
-        self.stdout.write(
-            json.dumps(found | {"pages_ok": opened, "seconds": round(time.monotonic() - began, 1)})
-        )
+        self.stdout.write(json.dumps(found | {"pages_ok": opened, "seconds": round(time.monotonic() - began, 1)}))
         wanted = 1 + min(3, found["patients"])
         if opened < wanted:
             raise ChildFailed(f"{opened} of {wanted} pages are as they should be")
@@ -100,7 +102,18 @@ def sandbox_command(place: Place, charts: Charts) -> list[str]:
 
 def web_command(place: Place) -> list[str]:
     where = f"127.0.0.1:{place.web_port}"
-    return [sys.executable, "-m", "gunicorn", "headachemd.wsgi", "-b", where, "-w", "2", "--log-level", "warning"]
+    return [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "headachemd.wsgi",
+        "-b",
+        where,
+        "-w",
+        "2",
+        "--log-level",
+        "warning",
+    ]
 
 
 def celery_command(role: str, *options: str) -> list[str]:

@@ -1,0 +1,20 @@
+"""The admins' side: practices, people, registrations, keys, connections, and the metadata of what was pulled.
+
+Charts are not here: names, FHIR ids and bodies open in the staff pages only, with membership check and
+audit row.
+"""
+
+from allauth.account.decorators import secure_admin_login
+from allauth.account.models import EmailAddress
+from django.contrib import admin
+
+from emr.admin import auditing, charts, people, pulls, registrations
+
+__all__ = ["auditing", "charts", "people", "pulls", "registrations"]
+
+# Whoever adds an address to somebody's account can have its password reset: that is the owner's to do.
+admin.site.unregister(EmailAddress)
+admin.site.site_header = admin.site.site_title = "HeadacheMD"
+admin.site.index_title = "Practices and connections"
+# Django's own admin login knows no rate limit; allauth's page does.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]

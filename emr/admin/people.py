@@ -1,0 +1,146 @@
+"""Practices, users, memberships, invitations."""
+
+from functools import partial
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.models import Permission
+from django.db import transaction
+from django.db.models import Count, ManyToManyField, QuerySet
+from django.forms import ModelMultipleChoiceField
+from django.http import HttpRequest
+
+from emr import invitations
+from emr.admin.bases import AuditedAdmin, record_change
+from emr.forms import InvitationForm, MembershipForm
+from emr.models import Invitation, Membership, Practice, User
+
+
+class MembershipInline(admin.TabularInline):
+    model = Membership
+    form = MembershipForm
+    extra = 0
+    autocomplete_fields = ["user", "practice"]
+
+
+@admin.register(Practice)
+class PracticeAdmin(AuditedAdmin):
+    """Never deleted: charts and audit hang on it."""
+
+    list_display = ["name", "code", "time_zone", "members"]
+    search_fields = ["name", "code"]
+    ordering = ["name"]  # the count above drops the model's
+    fields = ["name", "code", "time_zone", "created_at"]
+    inlines = [MembershipInline]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Practice]:
+        return super().get_queryset(request).annotate(member_count=Count("memberships"))
+
+    @admin.display(ordering="member_count")
+    def members(self, practice: Any) -> int:
+        count: int = practice.member_count
+        return count
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Practice | None = None) -> list[str]:
+        # Base URLs were checked against the code, and calls are counted under it.
+        connected = obj is not None and obj.connections.exists()
+        return ["created_at", "code"] if connected else ["created_at"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Practice | None = None) -> bool:
+        return False
+
+
+@admin.register(User)
+class UserAdmin(AuditedAdmin):
+    """By invitation, never deleted (the audit trail names them): take “may sign in” away instead."""
+
+    list_display = ["email", "full_name", "is_active", "is_staff", "is_superuser", "last_login"]
+    list_filter = ["is_active", "is_staff", "is_superuser", "memberships__practice"]
+    search_fields = ["email", "full_name"]
+    ordering = ["email"]
+    date_hierarchy = "date_joined"
+    inlines = [MembershipInline]
+    filter_horizontal = ["groups", "user_permissions"]
+    fieldsets = [
+        (None, {"fields": ["email", "full_name", "is_active", "last_login", "date_joined"]}),
+        ("Admin", {"fields": ["is_staff", "is_superuser", "groups", "user_permissions"]}),
+    ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
+        fixed = ["email", "last_login", "date_joined"]
+        if not request.user.is_superuser:  # otherwise whoever may edit users could make themselves one
+            fixed += ["is_staff", "is_superuser", "groups", "user_permissions"]
+        return fixed
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        if obj is not None and obj.is_superuser and not request.user.is_superuser:
+            return False
+        return super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return False
+
+    def formfield_for_manytomany(
+        self, db_field: ManyToManyField, request: HttpRequest, **kwargs: Any
+    ) -> ModelMultipleChoiceField | None:
+        if db_field.name == "user_permissions":  # each label names its model
+            kwargs["queryset"] = Permission.objects.select_related("content_type")
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+
+@admin.register(Invitation)
+class InvitationAdmin(AuditedAdmin):
+    """Written once; a wrong one is deleted and made anew. Its maker sees the link once; it is not stored."""
+
+    form = InvitationForm
+    list_display = ["email", "practice", "role", "open", "expires_at", "accepted_at", "invited_by"]
+    list_filter = ["role", "practice", ("accepted_at", admin.EmptyFieldListFilter)]
+    list_select_related = ["practice", "invited_by"]
+    search_fields = ["email", "practice__name", "practice__code"]
+    date_hierarchy = "created_at"
+    autocomplete_fields = ["practice"]
+    actions = ["send_again"]
+
+    @admin.display(boolean=True)
+    def open(self, invitation: Invitation) -> bool:
+        return invitation.is_open()
+
+    def get_fields(self, request: HttpRequest, obj: Invitation | None = None) -> Any:
+        made = ["created_at", "expires_at", "accepted_at", "invited_by"]
+        return ["email", "practice", "role", *(made if obj else [])]
+
+    def has_change_permission(self, request: HttpRequest, obj: Invitation | None = None) -> bool:
+        return obj is None and super().has_change_permission(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Invitation, form: Any, change: bool) -> None:
+        self._issue(request, obj)
+        record_change(request, obj, "added", form.changed_data)
+
+    @admin.action(description="Send again (makes a new link)", permissions=["add"])
+    def send_again(self, request: HttpRequest, queryset: QuerySet[Invitation]) -> None:
+        for invitation in queryset.select_related("practice"):
+            if invitation.accepted_at is not None:
+                self.message_user(request, f"{invitation} was accepted already; not sent.", messages.WARNING)
+                continue
+            with transaction.atomic():
+                self._issue(request, invitation)
+                record_change(request, invitation, "sent again")
+
+    def _issue(self, request: HttpRequest, invitation: Invitation) -> None:
+        if not isinstance(request.user, User):
+            raise TypeError("only a signed-in admin invites")
+        token = invitations.issue(invitation, by=request.user)
+        # After commit: a slow mail server must not hold the database's write lock.
+        transaction.on_commit(partial(self._mail, request, invitation, token))
+
+    def _mail(self, request: HttpRequest, invitation: Invitation, token: str) -> None:
+        sent = invitations.send(invitation, token)
+        told = "was mailed" if sent else "could not be mailed: pass it on yourself"
+        self.message_user(
+            request,
+            f"The link for {invitation.email} {told}. It is shown this once, copy it now: {invitations.link(token)}",
+            messages.SUCCESS if sent else messages.WARNING,
+        )
