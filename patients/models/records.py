@@ -25,9 +25,7 @@ class Patient(Row):
     title = models.CharField(max_length=50, blank=True)
     birth_date = models.DateField(null=True)
     birth_precision = models.CharField(max_length=5, choices=Precision.choices, blank=True)
-    sex = models.CharField(
-        max_length=20, blank=True, help_text="administrative gender, in words; blank: not on file"
-    )
+    sex = models.CharField(max_length=20, blank=True, help_text="administrative gender, in words; blank: not on file")
     account_no = models.CharField(max_length=64, blank=True)
     deceased = models.BooleanField(default=False)
     deceased_on = models.DateField(null=True)
@@ -43,9 +41,7 @@ class Patient(Row):
     )  # fmt: skip
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["practice", "fhir_id"], name="one_patient_per_fhir_id")
-        ]
+        constraints = [models.UniqueConstraint(fields=["practice", "fhir_id"], name="one_patient_per_fhir_id")]
         indexes = [models.Index(fields=["practice", "family", "given", "id"], name="patients_by_name")]
 
     def __str__(self) -> str:
@@ -69,9 +65,7 @@ class Entry(Row):
 
     date = models.DateField(null=True)
     date_precision = models.CharField(max_length=5, choices=Precision.choices, blank=True)
-    date_meaning = models.CharField(
-        max_length=20, blank=True, help_text="onset, recorded, ordered, measured …"
-    )
+    date_meaning = models.CharField(max_length=20, blank=True, help_text="onset, recorded, ordered, measured …")
     end_date = models.DateField(null=True)
 
     title = models.CharField(max_length=300, help_text="what the record calls it")
@@ -88,9 +82,7 @@ class Entry(Row):
     detail = models.JSONField(
         default=dict, help_text="small facts for display: sig, quantity, band, how it was matched"
     )
-    fingerprint = models.CharField(
-        max_length=64, help_text="hash of all the above: an unchanged entry is not written"
-    )
+    fingerprint = models.CharField(max_length=64, help_text="hash of all the above: an unchanged entry is not written")
 
     PHI_FIELDS: ClassVar[tuple[str, ...]] = (
         "date",
@@ -103,9 +95,7 @@ class Entry(Row):
     )
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["source", "ordinal"], name="one_entry_per_source_and_ordinal")
-        ]
+        constraints = [models.UniqueConstraint(fields=["source", "ordinal"], name="one_entry_per_source_and_ordinal")]
         indexes = [models.Index(fields=["patient", "kind", "-date"], name="entries_of_patient")]
         verbose_name_plural = "entries"
 
