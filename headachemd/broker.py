@@ -7,7 +7,7 @@ from typing import Any
 def celery_settings(*, redis_url: str, queue_dir: Path, embedded: bool) -> dict[str, Any]:
     """Settings for Redis, or for a folder of messages where there is no Redis (embedded, one solo worker)."""
     return {
-        "broker_url": redis_url or "filesystem://",
+        "broker_url": redis_url or "filesystem://localhost//",
         "broker_transport_options": _redis_options() if redis_url else _folder_options(queue_dir),
         "broker_connection_retry_on_startup": True,
         "broker_pool_limit": 4,
