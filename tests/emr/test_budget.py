@@ -1,9 +1,11 @@
 """The shared call budget, on the database and on a real Redis."""
 
-import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import redis
 
 from emr.budget import Budget, DatabaseBudget, RedisBudget, seconds_to_next_minute
 
+ROOT = Path(__file__).resolve().parents[2]
 REDIS_URL = os.environ.get("TEST_REDIS_URL", "")
 needs_redis = pytest.mark.skipif(not REDIS_URL, reason="no redis-server on this machine")
 
@@ -63,24 +66,21 @@ def test_the_next_minute_is_waited_for_with_jitter() -> None:
     assert 21 <= seconds_to_next_minute(1_000_000_000.0 // 60 * 60 + 40) <= 25
 
 
-def _take_many(url: str, granted: Any) -> None:
-    budget = RedisBudget(url)
-    for _ in range(60):
-        if budget.take("sandbox:AAAAAA", limit=100, window=61) == 0:
-            with granted.get_lock():
-                granted.value += 1
-    budget.redis.close()
+TAKE_MANY = """
+import sys, django
+django.setup()
+from emr.budget import RedisBudget
+budget = RedisBudget(sys.argv[1])
+print(sum(budget.take("sandbox:AAAAAA", limit=100, window=61) == 0 for _ in range(60)))
+"""
 
 
 @needs_redis
 @pytest.mark.servers
 def test_four_processes_share_one_limit_on_redis() -> None:
-    redis.Redis.from_url(REDIS_URL).flushdb()
-    context = multiprocessing.get_context("spawn")
-    granted = context.Value("i", 0)
-    workers = [context.Process(target=_take_many, args=(REDIS_URL, granted)) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(30)
-    assert granted.value == 100
+    with redis.Redis.from_url(REDIS_URL) as server:
+        server.flushdb()
+    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    command = [sys.executable, "-c", TAKE_MANY, REDIS_URL]
+    workers = [subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    assert sum(int(worker.communicate(timeout=60)[0]) for worker in workers) == 100
