@@ -28,6 +28,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", default=os.environ.get("DEMO_DATA") or "", help="a folder of FHIR R4 JSON")
     parser.add_argument("--latency", type=int, default=0, help="milliseconds the sandbox takes for an answer")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the demo keeps its data")
+    parser.add_argument("--database-url", default="", help="a PostgreSQL server instead of SQLite")
+    parser.add_argument("--redis-url", default="", help="a Redis server instead of broker and budget in files")
     return parser.parse_args()
 
 
@@ -40,11 +42,12 @@ def main() -> None:
     # Both end the children on the way out; a shell that starts us in the background has Ctrl-C ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    servers = {"database_url": options.database_url, "redis_url": options.redis_url}
     if not options.check:
-        run(prepare(options.folder.resolve()), options)
+        run(prepare(options.folder.resolve(), **servers), options)
         return
     with tempfile.TemporaryDirectory(prefix="headachemd-check-", ignore_cleanup_errors=True) as folder:
-        run(prepare(Path(folder), any_port=True), options)
+        run(prepare(Path(folder), any_port=True, **servers), options)
 
 
 def run(prepared: tuple[Place, list[str]], options: argparse.Namespace) -> None:

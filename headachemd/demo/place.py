@@ -29,6 +29,8 @@ class Place:
     secret_key: str
     field_key: str
     password: str
+    database_url: str = ""
+    redis_url: str = ""
 
     @property
     def address(self) -> str:
@@ -44,8 +46,8 @@ class Place:
             "FIELD_KEYS": self.field_key,
             "PUBLIC_URL": self.address,
             "VAR_DIR": str(self.folder),
-            "DATABASE_URL": f"sqlite:///{self.folder}/headachemd.sqlite3",
-            "REDIS_URL": "",
+            "DATABASE_URL": self.database_url or f"sqlite:///{self.folder}/headachemd.sqlite3",
+            "REDIS_URL": self.redis_url,
             "INSECURE_FHIR_HOSTS": f"127.0.0.1:{self.sandbox_port}",
             "ALLOWED_HOSTS": "127.0.0.1,localhost",
             "DEBUG": "off",
@@ -55,8 +57,13 @@ class Place:
         }
 
 
-def prepare(folder: Path, *, any_port: bool = False) -> tuple[Place, list[str]]:
-    """The place in `folder`, made on the first visit; and what to tell about ports that others have taken."""
+def prepare(
+    folder: Path, *, any_port: bool = False, database_url: str = "", redis_url: str = ""
+) -> tuple[Place, list[str]]:
+    """The place in `folder`, made on the first visit; and what to tell about ports that others have taken.
+
+    With `database_url` or `redis_url` the demo runs on those servers instead of the embedded default.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     memory = folder / "demo.json"
     kept = json.loads(memory.read_text()) if memory.exists() else {}
@@ -68,8 +75,11 @@ def prepare(folder: Path, *, any_port: bool = False) -> tuple[Place, list[str]]:
         secret_key=kept.get("secret_key") or secrets.token_urlsafe(48),
         field_key=kept.get("field_key") or Fernet.generate_key().decode(),
         password=kept.get("password") or "-".join(secrets.token_hex(2) for _ in range(4)),
+        database_url=database_url,
+        redis_url=redis_url,
     )
-    remember = {name: value for name, value in vars(place).items() if name != "folder"}
+    kept_names = ("web_port", "sandbox_port", "secret_key", "field_key", "password")
+    remember = {name: getattr(place, name) for name in kept_names}
     memory.touch(mode=0o600)
     memory.write_text(json.dumps(remember, indent=1))
     return place, said

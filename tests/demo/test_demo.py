@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import servers
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 DATA = ROOT.parent / "shared" / "data"
 DEMO = [sys.executable, "-m", "headachemd.demo"]
@@ -43,6 +45,14 @@ def test_demo_check_opens_the_list_and_three_histories() -> None:
     assert told["pages_ok"] == 4
     assert told["resources"] > 100
     assert told["quarantined"] == 0
+
+
+@pytest.mark.servers
+@pytest.mark.skipif(not (servers.redis_server() and servers.postgres_bin()), reason="no Redis or PostgreSQL here")
+def test_demo_check_on_redis_and_postgresql() -> None:
+    with servers.running_postgres() as database, servers.running_redis() as redis:
+        told = check("--patients", "5", "--database-url", database, "--redis-url", redis)
+    assert (told["patients"], told["pages_ok"], told["quarantined"]) == (5, 4, 0)
 
 
 @pytest.mark.shared_data
