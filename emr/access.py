@@ -8,10 +8,12 @@ from functools import wraps
 from typing import Any, TypeVar
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import resolve_url
 
 from emr.models import Practice, User
 
@@ -50,12 +52,18 @@ def visible_or_404(rows: QuerySet[M], user: User | AnonymousUser, pk: UUID) -> M
 def members_only(view: View) -> View:
     """For every staff view: signed in, and a member somewhere."""
 
-    @wraps(view)
     @login_required
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def signed_in(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not practices_of(request.user).exists():
             raise Http404
         return view(request, *args, **kwargs)
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.headers.get("HX-Request") == "true" and not request.user.is_authenticated:
+            # htmx would swap the sign-in page into the middle of the page whose session has ended.
+            return HttpResponse(status=204, headers={"HX-Redirect": resolve_url(settings.LOGIN_URL)})
+        return signed_in(request, *args, **kwargs)
 
     guarded.members_only = True  # type: ignore[attr-defined]  # the route test looks for it
     return guarded

@@ -117,6 +117,12 @@ class InvitationOnly(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return pending(request) is not None
 
+    def get_login_redirect_url(self, request: HttpRequest) -> str:
+        """Admins who belong to no practice have no charts to go to: they start in the admin."""
+        if isinstance(request.user, User) and request.user.is_staff and not request.user.memberships.exists():
+            return reverse("admin:index")
+        return str(super().get_login_redirect_url(request))
+
     def save_user(self, request: HttpRequest, user: User, form: BaseForm, commit: bool = True) -> User:
         """Account and membership in one transaction. The address is the invitation's, whatever the form said.
 

@@ -150,6 +150,7 @@ ACCOUNT_FORMS = {"signup": "emr.forms.InvitedSignup"}
 ACCOUNT_EMAIL_VERIFICATION = "none"  # the invitation link, sent to that address, is the verification
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_SESSION_REMEMBER = False  # clinics share computers
 ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"

@@ -63,3 +63,9 @@ def test_sign_in_sixth_wrong_password_is_refused(alice: User) -> None:
     assert statuses == [200] * 5
     assert log_in(Client()) != 302  # the right one, too late
     assert not AuditEvent.objects.exists()
+
+
+def test_an_admin_without_a_practice_starts_in_the_admin(client: Client, db: None) -> None:
+    User.objects.create_superuser("root@example.org", "correct horse battery")
+    answer = client.post("/accounts/login/", {"login": "root@example.org", "password": "correct horse battery"})
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/")

@@ -1,0 +1,79 @@
+"""The pages staff work with: choice of practice, list of patients, history of one patient."""
+
+from datetime import date
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.http import require_http_methods, require_safe
+
+from emr import access, audit
+from emr.models import Practice
+from patients import histories, search
+from patients.models import Patient
+
+
+@require_safe
+@access.members_only
+def home(request: HttpRequest) -> HttpResponse:
+    """The practice's list when there is one practice, else a choice."""
+    practices = list(access.practices_of(request.user))
+    if len(practices) == 1:
+        return redirect("patients:list", practice_id=practices[0].pk)
+    return render(request, "patients/practices.html", {"practices": practices})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@access.members_only
+@transaction.atomic
+def patient_list(request: HttpRequest, practice_id: UUID) -> HttpResponse:
+    """A practice's patients by name; a search arrives by POST, so that no name is ever part of a URL."""
+    practice = access.practice_or_404(request.user, practice_id)
+    typed = request.POST.get("q", "").replace("\0", "")[: search.LONGEST].strip()
+    today = _today(practice)
+    patients = access.visible(Patient.objects.filter(practice=practice), request.user)
+    page = search.page(
+        search.matching(patients, typed, today), practice, _page_number(request.POST.get("page", "")), today
+    )
+    audit.record(
+        audit.Action.LIST_PATIENTS,
+        by=request.user,
+        practice=practice,
+        # Never what was typed: it names patients.
+        detail=f"{'search' if typed else 'list'}, page {page.number}, {len(page.patients)} shown",
+    )
+    template = "patients/_found.html" if _by_htmx(request) else "patients/list.html"
+    response = render(request, template, {"practice": practice, "typed": typed, "page": page})
+    patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+@require_safe
+@access.members_only
+@transaction.atomic
+def history(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """A patient's headache history. ?all=diagnosis, treatment or measure shows that kind without limits."""
+    patients = Patient.objects.select_related("practice").defer("search_text", "created_at", "projected_at")
+    patient = access.visible_or_404(patients, request.user, pk)
+    asked = request.GET.get("all", "")
+    shown = histories.history(
+        patient, today=_today(patient.practice), all_of=asked if asked in histories.SHOW_ALL else ""
+    )
+    audit.record(audit.Action.READ_HISTORY, by=request.user, practice=patient.practice, patient_id=patient.pk)
+    return render(request, "patients/history.html", {"practice": patient.practice, "history": shown})
+
+
+def _by_htmx(request: HttpRequest) -> bool:
+    return request.headers.get("HX-Request") == "true"
+
+
+def _today(practice: Practice) -> date:
+    return timezone.localdate(timezone=ZoneInfo(practice.time_zone))
+
+
+def _page_number(text: str) -> int:
+    return min(max(int(text), 1), search.LAST_PAGE) if text.isascii() and text.isdigit() and len(text) < 6 else 1

@@ -1,0 +1,50 @@
+"""Pages in Debian's Chromium against Django's live server."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+CHROMIUM = Path("/usr/bin/chromium")
+expect.set_options(timeout=20_000)  # a machine may have other things to do
+SCREENSHOTS = Path(__file__).resolve().parents[2] / "var" / "screenshots"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def orm_beside_playwright() -> None:
+    """Playwright's sync API runs an event loop in this thread, where Django refuses its ORM unless told."""
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+
+@pytest.fixture(scope="session")
+def base_url() -> None:
+    """Pages are opened by full address. The plugin's own fixture warns of pytest 10."""
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, Any]:
+    if not CHROMIUM.exists():
+        reason = f"{CHROMIUM} is missing (Debian package chromium)"
+        if os.environ.get("REQUIRE_SERVERS"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return {
+        "executable_path": str(CHROMIUM),
+        "args": ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
+    }
+
+
+@pytest.fixture
+def complaints(page: Page) -> list[str]:
+    """Errors and warnings of the console, CSP violations among them, as they come."""
+    found: list[str] = []
+    page.on("console", lambda said: found.append(said.text) if said.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: found.append(str(error)))
+    return found
+
+
+def shoot(page: Page, name: str) -> None:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
