@@ -57,5 +57,6 @@ def test_workers_do(tmp_path: Path) -> None:
 
 
 def test_the_network_is_closed_to_tests() -> None:
-    with socket.socket() as outward, pytest.warns(UserWarning, match="192.0.2.1"), pytest.raises(SocketConnectBlockedError):
+    refused = pytest.raises(SocketConnectBlockedError)
+    with socket.socket() as outward, pytest.warns(UserWarning, match="192.0.2.1"), refused:
         outward.connect(("192.0.2.1", 80))

@@ -15,9 +15,7 @@ class Command(BaseCommand):
     help = "Rebuild the patients' histories from the stored resources. Safe at any time."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--practice", metavar="CODE", help="only this practice's patients (six capital letters)"
-        )
+        parser.add_argument("--practice", metavar="CODE", help="only this practice's patients (six capital letters)")
         parser.add_argument("--patient", metavar="UUID", type=UUID, help="only this patient")
 
     def handle(self, *args: Any, practice: str | None, patient: UUID | None, **options: Any) -> None:
@@ -44,9 +42,7 @@ class Command(BaseCommand):
             if not known.exists():
                 raise CommandError(f"No patient {patient}{f' in practice {code}' if code else ''}.")
         return sorted(
-            known.values_list("practice_id", "fhir_id").union(
-                about.values_list("practice_id", "patient_fhir_id")
-            )
+            known.values_list("practice_id", "fhir_id").union(about.values_list("practice_id", "patient_fhir_id"))
         )
 
     def _show_progress(self, done: int, total: int) -> None:
