@@ -35,6 +35,7 @@ class Journey:
     `references` is None until the plan's queries are done; then the reads left, as [type, id].
     `missing`: why the current list will not be whole though its pages are good, so far.
     `answers`: per type, one [outcome, reason] for each query or read that ended.
+    `seen`: per type of the current query, marks of the ids sent so far (store.mark), until the type has ended.
     """
 
     profile: Profile
@@ -46,13 +47,14 @@ class Journey:
     missing: str = ""
     answers: dict[str, list[list[str]]] = field(default_factory=dict)
     references: list[list[str]] | None = None
+    seen: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, cursor: dict[str, Any], profile: Profile) -> "Journey":
         return cls(profile=profile, **cursor)
 
     def dump(self) -> dict[str, Any]:
-        names = ("position", "next_url", "pages", "tries", "reauthorized", "missing", "answers", "references")
+        names = ("position", "next_url", "pages", "tries", "reauthorized", "missing", "answers", "references", "seen")
         return {name: getattr(self, name) for name in names}
 
     @property
@@ -94,6 +96,16 @@ class Journey:
             self.references = self.references[1:]
         else:
             self.position += 1
+
+    def sent(self, marks: dict[str, list[str]]) -> None:
+        """Ids of a page, by the type they were sent as."""
+        for resource_type, found in marks.items():
+            self.seen.setdefault(resource_type, []).extend(found)
+
+    def whole(self, resource_type: str) -> bool:
+        """True when every query of the type ended complete: what was not sent is then no longer there."""
+        answers = self.answers.get(resource_type, [])
+        return bool(answers) and all(outcome == Outcome.COMPLETE for outcome, _ in answers)
 
     def type_ended(self, resource_type: str) -> bool:
         """True when no further query of the plan asks for this type."""

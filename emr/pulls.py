@@ -160,6 +160,8 @@ class Run:
             counts = store.keep(
                 page.entries, connection=self.connection, patient_fhir_id=patient, query=step.describe()
             )
+            if not step.is_reference:
+                self.journey.sent({step.resource_type: [store.mark(entry.fhir_id) for entry in page.entries]})
             self.journey.page_read(page.next_url, missing=_missing(page))
             self._commit(counts, called=1, of_type=step.resource_type)
 
@@ -184,6 +186,7 @@ class Run:
         )
         if of_type and self.journey.type_ended(of_type):
             self._record(of_type)
+            self._mark_gone(of_type)
 
     def _record(self, resource_type: str) -> None:
         outcome, reason = self.journey.verdict(resource_type)
@@ -192,6 +195,18 @@ class Run:
         if outcome == Outcome.COMPLETE:
             values["confirmed_at"] = now
         TypeOutcome.objects.update_or_create(enrolment=self.enrolment, resource_type=resource_type, defaults=values)
+
+    def _mark_gone(self, resource_type: str) -> None:
+        seen = set(self.journey.seen.pop(resource_type, []))
+        if not self.journey.whole(resource_type) or resource_type in self.connection.profile.read_by_reference:
+            return
+        gone = store.mark_gone(
+            self.connection,
+            patient_fhir_id=self.enrolment.patient_fhir_id,
+            resource_type=resource_type,
+            seen=seen,
+        )
+        Pull.objects.filter(pk=self.item.pull_id).update(gone=F("gone") + gone)
 
     def _finish(self) -> None:
         """Tell the receivers, then mark done: if we die in between, the next worker tells them again."""

@@ -1,7 +1,7 @@
 """Bytes to rows: each resource as received, once; what cannot be kept as a resource goes to quarantine."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,30 @@ def keep(entries: Sequence[Entry], *, connection: Connection, patient_fhir_id: s
             good[entry.resource_type, entry.fhir_id] = (entry, strictjson.content_hash(entry.resource))
     quarantine = Quarantine.objects.bulk_create(bad, ignore_conflicts=True) if bad else []
     return _upsert(good, connection, patient_fhir_id, query) + Counts(quarantined=len(quarantine))
+
+
+def mark_gone(
+    connection: Connection, *, patient_fhir_id: str, resource_type: str, seen: Collection[str]
+) -> int:
+    """After a complete pass over a patient's type: what is on file and was not sent is "no longer sent".
+
+    Never deleted: histories and audit refer to it, and a server may send it again. `seen`: `mark` of each id sent.
+    Returns how many.
+    """
+    rows = Resource.objects.filter(
+        connection=connection,
+        practice_id=connection.practice_id,
+        patient_fhir_id=patient_fhir_id,
+        resource_type=resource_type,
+        no_longer_sent_at=None,
+    ).values_list("pk", "fhir_id")
+    gone = [pk for pk, fhir_id in rows.iterator() if mark(fhir_id) not in seen]
+    return Resource.objects.filter(pk__in=gone).update(no_longer_sent_at=timezone.now()) if gone else 0
+
+
+def mark(fhir_id: str) -> str:
+    """A short stand-in for an id: a cursor holds thousands of them."""
+    return hashlib.sha256(fhir_id.encode()).hexdigest()[:12]
 
 
 def _foreign(entry: Entry, patient_fhir_id: str) -> str:

@@ -74,6 +74,7 @@ class Pull(Row):
     new = models.PositiveIntegerField(default=0)
     changed = models.PositiveIntegerField(default=0)
     same = models.PositiveIntegerField(default=0)
+    gone = models.PositiveIntegerField(default=0, help_text="no longer sent, after a complete pass")
     quarantined = models.PositiveIntegerField(default=0)
 
     class Meta:

@@ -1,6 +1,7 @@
 """The journey in: a work item, run against a real sandbox over HTTP."""
 
 import json
+import urllib.request
 from typing import Any
 
 import pytest
@@ -70,6 +71,52 @@ def test_the_second_pull_writes_no_resource(connect: Connect) -> None:
     assert (again.new, again.changed) == (0, 0)
     assert again.same > 50
     assert {row.pk: row.changed_at for row in Resource.objects.all()} == before
+
+
+def delete(control: Control, resource_type: str, fhir_id: str) -> None:
+    url = f"{control.url}/charts/{resource_type}/{fhir_id}"
+    urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=10).close()
+
+
+def pull_again(connection: Connection) -> Pull:
+    schedule.request_pull(connection, "test")
+    work(connection)
+    return connection.pulls.latest("started_at")
+
+
+def test_what_is_no_longer_sent_is_marked_and_comes_back(connect: Connect) -> None:
+    connection, control = connect(patients=1, page_size=3)
+    assert pull_all(connection, control).gone == 0
+    gone = Resource.objects.filter(resource_type="Condition").order_by("fhir_id")[0]
+    delete(control, "Condition", gone.fhir_id)
+    assert pull_again(connection).gone == 1
+    gone.refresh_from_db()
+    assert gone.no_longer_sent_at is not None
+    assert Resource.objects.exclude(no_longer_sent_at=None).count() == 1
+    assert pull_again(connection).gone == 0
+    control.post("charts", [json.loads(gone.body)])
+    pull_again(connection)
+    gone.refresh_from_db()
+    assert gone.no_longer_sent_at is None
+
+
+def test_an_incomplete_pass_marks_nothing(connect: Connect) -> None:
+    connection, control = connect(patients=1, page_size=3)
+    pull_all(connection, control)
+    for row in Resource.objects.filter(resource_type="Condition"):
+        delete(control, "Condition", row.fhir_id)
+    control.fault("500", match={"type": "Condition"}, times=3)
+    assert pull_again(connection).gone == 0
+    assert not Resource.objects.exclude(no_longer_sent_at=None).exists()
+
+
+def test_a_refused_category_keeps_the_others_from_being_marked(connect: Connect) -> None:
+    connection, control = connect(patients=1)
+    pull_all(connection, control)
+    held = Resource.objects.filter(resource_type="Observation").count()
+    control.fault("forbid-type", match={"type": "Observation"}, times=1)
+    assert pull_again(connection).gone == 0
+    assert Resource.objects.filter(resource_type="Observation", no_longer_sent_at=None).count() == held
 
 
 def test_medications_are_read_once_for_the_practice(connect: Connect) -> None:
