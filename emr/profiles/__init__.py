@@ -4,10 +4,14 @@ Code asks the profile and never the vendor's name.
 """
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from emr.profiles.connecting import Connecting
 
 FOLDER = Path(__file__).parent
 
@@ -29,6 +33,26 @@ class Query:
 
 
 @dataclass(frozen=True)
+class Freshness:
+    """How long what was fetched counts as fresh. `hours`: for the types that differ from `default_hours`.
+
+    refused_hours: so long a type that was refused for good is not asked for again, unless a person asks.
+    """
+
+    default_hours: float
+    hours: Mapping[str, float]
+    refused_hours: float
+
+    def life(self, resource_type: str) -> timedelta:
+        return timedelta(hours=self.hours.get(resource_type, self.default_hours))
+
+    @property
+    def shortest(self) -> timedelta:
+        """The shortest life: after it, something of every patient is to be fetched again."""
+        return timedelta(hours=min([self.default_hours, *self.hours.values()]))
+
+
+@dataclass(frozen=True)
 class Profile:
     """What code needs to know of a vendor. Sources: the comments beside each value in the TOML file."""
 
@@ -36,6 +60,7 @@ class Profile:
     name: str
     signing_algorithms: tuple[str, ...]
     calls_per_window: int
+    calls_held_back: int
     window_seconds: float
     base_path_pattern: str
     base_path_hint: str
@@ -44,6 +69,9 @@ class Profile:
     default_scopes: str
     plan: tuple[Query, ...]
     read_by_reference: tuple[str, ...]
+    patient_search: tuple[tuple[str, ...], ...]
+    freshness: Freshness
+    connecting: Connecting
 
     @property
     def planned_types(self) -> tuple[str, ...]:
@@ -75,6 +103,7 @@ def get(key: str) -> Profile:
         name=data["name"],
         signing_algorithms=tuple(data["signing_algorithms"]),
         calls_per_window=data["limit"]["calls"],
+        calls_held_back=data["limit"]["held_back"],
         window_seconds=data["limit"]["window_seconds"],
         base_path_pattern=data["base_url"]["path_pattern"],
         base_path_hint=data["base_url"]["hint"],
@@ -83,6 +112,9 @@ def get(key: str) -> Profile:
         default_scopes=" ".join(data["scopes"]["default"]),
         plan=_queries(data["plan"], data["read_seconds"]),
         read_by_reference=tuple(data["read_by_reference"]),
+        patient_search=tuple(tuple(names) for names in data["patient_search"]),
+        freshness=Freshness(**data["freshness"]),
+        connecting=Connecting.read(data),
     )
 
 

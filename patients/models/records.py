@@ -23,12 +23,16 @@ class Patient(Row):
     family = models.CharField(max_length=200, blank=True)
     given = models.CharField(max_length=200, blank=True)
     title = models.CharField(max_length=50, blank=True)
+    suffix = models.CharField(max_length=50, blank=True, help_text="Jr., III: what tells father from son")
     birth_date = models.DateField(null=True)
     birth_precision = models.CharField(max_length=5, choices=Precision.choices, blank=True)
     sex = models.CharField(max_length=20, blank=True, help_text="administrative gender, in words; blank: not on file")
     account_no = models.CharField(max_length=64, blank=True)
     deceased = models.BooleanField(default=False)
     deceased_on = models.DateField(null=True)
+    # Of another Patient of the same practice, whether on file or not. Look it up within the practice only.
+    replaced_by = models.CharField(max_length=128, blank=True, help_text="FHIR id of the record that this one became")
+    see_also = models.CharField(max_length=128, blank=True, help_text="FHIR id of another record of this person")
     # What the list searches: names without accents or case, account number.
     search_text = models.CharField(max_length=600, blank=True)
     source = models.ForeignKey(Resource, on_delete=models.SET_NULL, null=True)
@@ -36,8 +40,8 @@ class Patient(Row):
     projected_at = models.DateTimeField(default=timezone.now)
 
     PHI_FIELDS: ClassVar[tuple[str, ...]] = (
-        "fhir_id", "family", "given", "title", "birth_date", "sex", "account_no", "deceased", "deceased_on",
-        "search_text",
+        "fhir_id", "family", "given", "title", "suffix", "birth_date", "sex", "account_no", "deceased", "deceased_on",
+        "replaced_by", "see_also", "search_text",
     )  # fmt: skip
 
     class Meta:
@@ -56,6 +60,11 @@ class Entry(Row):
         TREATMENT = "treatment", "Treatment"
         MEASURE = "measure", "Measure"
         ALLERGY = "allergy", "Allergy or intolerance"
+        VISIT = "visit", "Visit"
+        REPORT = "report", "Report"
+        PROCEDURE = "procedure", "Procedure"
+        APPOINTMENT = "appointment", "Appointment"
+        DOCUMENT = "document", "Document"
 
     practice = models.ForeignKey(Practice, on_delete=models.PROTECT)
     patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="entries")
@@ -72,7 +81,8 @@ class Entry(Row):
     code = models.CharField(max_length=64, blank=True)
     system = models.CharField(max_length=200, blank=True)
     status = models.CharField(max_length=60, blank=True, help_text="the record's own word")
-    # Ours: headache class of a diagnosis, drug class of a treatment, instrument of a measure. Blank: unclassified.
+    # Ours: headache class of a diagnosis, drug class of a treatment, instrument of a measure, "emergency" … of a visit,
+    # "imaging" or "laboratory" of a report, "botox-procedure" … of a procedure. Blank: unclassified.
     group = models.CharField(max_length=60, blank=True)
     role = models.CharField(max_length=30, blank=True, help_text="treatments: preventive, acute …")
     about_headache = models.BooleanField(default=False)

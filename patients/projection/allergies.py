@@ -26,12 +26,12 @@ from patients.projection.readers import (
     joined,
     keyword,
     keywords,
+    named,
     node,
     notes_of,
     status_words,
     text,
     texts,
-    words_of,
 )
 
 
@@ -49,7 +49,7 @@ def read(body: Body, chart: Chart) -> Iterator[Fact]:
     substances = joined([all_words_of(node(each).get("substance")) for each in items(body.get("reaction"))])
     yield Fact(
         kind=Entry.Kind.ALLERGY,
-        title=stated_text or best.display or words_of(concept) or substances or notes_of(body) or NOT_NAMED,
+        title=stated_text or best.display or named(concept) or substances or notes_of(body) or NOT_NAMED,
         dated=first_date((body.get("onsetDateTime"), "onset"), (body.get("recordedDate"), "recorded")),
         code=best.code,
         system=best.system,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from patients.headaches import diagnoses
+from patients.headaches import comorbidities, diagnoses
 from patients.headaches.coding import ICD10, SNOMED, Coding
 from patients.headaches.diagnoses import Diagnosis
 from patients.models import Entry
@@ -28,6 +28,7 @@ from patients.projection.readers import (
     joined,
     keyword,
     keywords,
+    named,
     node,
     nodes,
     notes_of,
@@ -44,8 +45,8 @@ def read(body: Body, chart: Chart) -> Iterator[Fact]:
     """One diagnosis; none when the record itself refutes it."""
     if keywords(body.get("verificationStatus")) & WITHDRAWN:
         return
-    found = codings(body.get("code"))
-    headache = diagnoses.classify(found, text(node(body.get("code")).get("text")) or text(body.get("code")))
+    found, said = codings(body.get("code")), _said(body)
+    headache = diagnoses.classify(found, said)
     best = _best(found, headache)
     yield Fact(
         kind=Entry.Kind.DIAGNOSIS,
@@ -57,7 +58,33 @@ def read(body: Body, chart: Chart) -> Iterator[Fact]:
         status=joined([status_words(body.get(name)) for name in ("clinicalStatus", "verificationStatus")]),
         group=headache.headache_class if headache else "",
         about_headache=headache is not None,
-        detail=_record(body, found, best) | (_reading(headache) if headache else {}),
+        detail=_record(body, found, best) | _bearing(found, said) | (_reading(headache) if headache else {}),
+    )
+
+
+def is_headache(body: Body) -> bool:
+    """Whether it states a headache and does not take it back."""
+    if keywords(body.get("verificationStatus")) & WITHDRAWN:
+        return False
+    return diagnoses.classify(codings(body.get("code")), _said(body)) is not None
+
+
+def _said(body: Body) -> str:
+    return text(node(body.get("code")).get("text")) or text(body.get("code"))
+
+
+def _bearing(found: tuple[Coding, ...], said: str) -> dict[str, object]:
+    """What the diagnosis means beside the headache, by key of codelists/comorbidities.csv."""
+    matches = comorbidities.find(found, said)
+    steers = [each for each in matches if each.kind == "steers"]
+    flags = [each for each in matches if each.kind == "red-flag"]
+    return stated(
+        comorbidity=steers[0].key if steers else None,
+        comorbidity_words=joined([each.words for each in steers]),
+        comorbidity_why=joined([each.why for each in steers], "; "),
+        red_flag=flags[0].key if flags else None,
+        red_flag_words=joined([each.words for each in flags]),
+        code_from_words=True if any(each.from_words for each in matches) else None,
     )
 
 
@@ -71,7 +98,7 @@ def _title(body: Body, best: Coding, headache: Diagnosis | None) -> str:
     concept = body.get("code")
     words = text(concept) or text(node(concept).get("text")) or best.display
     # A code without words is shown by its official ones.
-    return words or (headache.label if headache else "") or words_of(concept) or notes_of(body) or NOT_NAMED
+    return words or (headache.label if headache else "") or named(concept) or notes_of(body) or NOT_NAMED
 
 
 def _date(body: Body) -> Dated:

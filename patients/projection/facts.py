@@ -25,7 +25,11 @@ _LENGTHS: dict[str, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Dated:
-    """A fact's date as the record has it: `meaning` is onset, recorded, ordered, measured or issued."""
+    """A fact's date as the record has it.
+
+    meaning: a word of the date's own element (onset, recorded, ordered, measured, issued, performed, examined …);
+    "visit" for the visit at which an undated fact was recorded.
+    """
 
     on: date | None = None
     precision: str = ""

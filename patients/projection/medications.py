@@ -1,16 +1,16 @@
 """MedicationRequest with its Medication (FHIR R4 11.1, 11.3) → treatments ordered."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from patients.headaches import diagnoses, medications
+from patients.bindings import normalised
+from patients.headaches import medications
 from patients.headaches.coding import RXNORM, Coding
 from patients.headaches.medications import EXCLUDED, Medication
 from patients.models import Entry
-from patients.projection import dosage
+from patients.projection import dosage, reasons
 from patients.projection.chart import Chart
 from patients.projection.facts import (
     NOT_NAMED,
@@ -26,20 +26,20 @@ from patients.projection.readers import (
     best_coding,
     codings,
     contained,
-    items,
     joined,
     keywords,
+    named,
     node,
     nodes,
     notes_of,
     number,
+    own_id,
     reference,
     status_words,
     text,
     words_of,
 )
 
-_PRACTICE_CODE = re.compile(r"[A-Z]{6}")  # the end of a healow base URL
 _NO_HEADACHE_ROLES = {"interaction", ""}
 
 
@@ -55,18 +55,6 @@ class Product:
     problem: str = ""
 
 
-def referenced_id(order: Body, practice_code: str) -> str:
-    """The id of the Medication that an order refers to; "" when there is none or it is another practice's.
-
-    eCW writes references on another host (http://fhir4.eclinicalworks.com/fhir/r4/<CODE>/…), so the host says
-    nothing; a practice code other than ours says that the id is not ours.
-    """
-    target = reference(order.get("medicationReference"))
-    end = target.base.rpartition("/")[2]
-    foreign = _PRACTICE_CODE.fullmatch(end) and end != practice_code
-    return target.id if target.type == "Medication" and not foreign else ""
-
-
 def read(body: Body, chart: Chart) -> Iterator[Fact]:
     """One treatment per order; none for an order entered in error."""
     if "entered-in-error" in keywords(body.get("status")):
@@ -74,6 +62,9 @@ def read(body: Body, chart: Chart) -> Iterator[Fact]:
     product = _product(body, chart)
     lines = dosage.lines(body)
     drug = _classified(product, lines)
+    bound = chart.bindings.get(normalised(product.title)) if drug.unclassified and product.title else None
+    if bound:
+        drug = _classified(Product(title=product.title, texts=bound, form=product.form), lines)
     best = best_coding(product.codings, RXNORM)
     forbidden = body.get("doNotPerform") is True
     # An order not to give a drug is shown, but is no treatment of anything.
@@ -89,8 +80,16 @@ def read(body: Body, chart: Chart) -> Iterator[Fact]:
         group=group,
         role=role,
         about_headache=group not in {"", EXCLUDED} and role not in _NO_HEADACHE_ROLES,
-        detail=_order(body) | _dosage(body, lines) | _reading(product, drug, best),
+        detail=_order(body) | _dosage(body, lines) | _reading(product, drug, best) | _binding(bound),
     )
+
+
+def _binding(bound: tuple[str, ...] | None) -> dict[str, Any]:
+    """A text the practice has bound is no longer unclassified, be it to drugs of the table or to none of them."""
+    if bound is None:
+        return {}
+    said: dict[str, Any] = {"unclassified": None, "bound": list(bound)}
+    return said | ({"confidence": "practice"} if bound else {})
 
 
 def _product(order: Body, chart: Chart) -> Product:
@@ -101,7 +100,8 @@ def _product(order: Body, chart: Chart) -> Product:
     if target.contained:
         medication = contained(order, target.contained)
     else:
-        medication = chart.medications.get(referenced_id(order, chart.practice_code), {})
+        own = own_id(order.get("medicationReference"), "Medication", chart.practice_code)
+        medication = chart.medications.get(own, {})
     if not medication:
         texts = (target.display,) if target.display else ()
         return Product(target.display, texts=texts, problem="medication record not on file")
@@ -122,7 +122,7 @@ def _named(concept: Any, product: Product) -> Product:
     own = text(concept) or text(node(concept).get("text")) or best_coding(found, RXNORM).display
     return Product(
         title=own or next((each.display for each in found if each.display), "") or product.title
-        or " / ".join(product.texts) or words_of(concept),
+        or " / ".join(product.texts) or named(concept),
         codings=found,
         ingredient_codings=product.ingredient_codings,
         texts=tuple(dict.fromkeys(filter(None, (own, *product.texts)))),
@@ -167,9 +167,7 @@ def _only(doses: set[Decimal | None]) -> Decimal | None:
 
 def _order(body: Body) -> dict[str, Any]:
     reported = body.get("reportedBoolean") is True or bool(node(body.get("reportedReference")))
-    reasons = items(body.get("reasonCode"))
-    indications = [reference(each).display for each in items(body.get("reasonReference"))]
-    headaches = [diagnoses.classify(codings(each), words_of(each)) for each in (*reasons, *indications)]
+    reason = reasons.read(body)
     return stated(
         status=status_words(body.get("status")),
         status_reason=words_of(body.get("statusReason")),
@@ -177,8 +175,8 @@ def _order(body: Body) -> dict[str, Any]:
         category=all_words_of(body.get("category")),
         do_not_perform=body.get("doNotPerform") is True or None,
         reported=reported or None,
-        reason=joined([all_words_of(reasons), *indications]),
-        reason_class=joined([each.headache_class for each in headaches if each]),
+        reason=reason.words,
+        reason_class=reason.headache_class,
         prescriber=reference(body.get("requester")).display,
         note=notes_of(body),
         modifier=modifier_note(body),

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
+from functools import lru_cache
 
 from patients.headaches import instruments
-from patients.headaches.coding import LOINC
+from patients.headaches.coding import LOINC, Coding
 from patients.headaches.instruments import Measure
 from patients.models import Entry
 from patients.projection.chart import Chart
@@ -17,6 +19,7 @@ from patients.projection.readers import (
     items,
     joined,
     keywords,
+    named,
     node,
     nodes,
     notes_of,
@@ -78,7 +81,7 @@ def _plain(body: Body) -> Fact:
 def _title(part: Body) -> str:
     concept = part.get("code")
     best = best_coding(codings(concept), LOINC)
-    return text(concept) or text(node(concept).get("text")) or best.display or words_of(concept)
+    return text(concept) or text(node(concept).get("text")) or best.display or named(concept)
 
 
 def _date(body: Body) -> Dated:
@@ -113,16 +116,25 @@ def _of_part(whole: Fact, part: Body, *, is_component: bool) -> list[Fact]:
     )
     found = codings(part.get("code"))
     name = _instrument_name(whole, fact) if is_component else fact.title
+    name = "" if name in {each.display for each in found} else name
+    if value.number is not None and not value.is_words and not _names_instrument(found, name):
+        return [fact]
     measures = instruments.read(
         codings=found,
-        text="" if name in {each.display for each in found} else name,
+        text=name,
         value_number=value.number,
         value_string=value.text if value.is_words else "",
         value_codes=value.codes,
     )
     if len(measures) == 1:
-        return [_instrument(fact, measures[0])]
-    return [replace(_instrument(fact, each), value_text=each.matched_text) for each in measures] or [fact]
+        return [instrument(fact, measures[0])]
+    return [replace(instrument(fact, each), value_text=each.matched_text) for each in measures] or [fact]
+
+
+@lru_cache(maxsize=4096)
+def _names_instrument(found: tuple[Coding, ...], name: str) -> bool:
+    """Whether a number under this code is an instrument's: most are vital signs and laboratory values."""
+    return bool(instruments.read(codings=found, text=name, value_number=Decimal(0)))
 
 
 def _component(whole: Fact, part: Body) -> Fact:
@@ -147,7 +159,7 @@ def _of_notes(whole: Fact, body: Body, found: list[Fact]) -> list[Fact]:
     known = {(fact.group, fact.value) for fact in found}
     notes = [words for each in items(body.get("note")) if (words := text(each) or text(node(each).get("text")))]
     measures = instruments.read(notes=list(filter(None, notes))) if notes else ()
-    facts = [replace(_instrument(whole, each), value_text=each.matched_text) for each in measures]
+    facts = [replace(instrument(whole, each), value_text=each.matched_text) for each in measures]
     return [
         replace(fact, detail=fact.detail | {"from_note": True})
         for fact in facts
@@ -155,7 +167,8 @@ def _of_notes(whole: Fact, body: Body, found: list[Fact]) -> list[Fact]:
     ]
 
 
-def _instrument(fact: Fact, measure: Measure) -> Fact:
+def instrument(fact: Fact, measure: Measure) -> Fact:
+    """The fact as one reading of an instrument."""
     group = "-".join(measure.instrument.lower().split())
     reading = stated(instrument=measure.instrument, band=measure.band, out_of_range=measure.out_of_range or None)
     return replace(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from patients.headaches import dates
-from patients.projection.readers import Body, items, joined, keywords, node, nodes, text, texts
+from patients.projection.readers import Body, items, joined, keywords, node, nodes, own_id, text, texts
 
 _SEXES = {
     "male": "Male", "m": "Male",
@@ -29,17 +29,23 @@ _LETTERS = str.maketrans({
 
 @dataclass(frozen=True, slots=True)
 class Demographics:
-    """The columns of a Patient row that come from the EMR."""
+    """The columns of a Patient row that come from the EMR.
+
+    replaced_by, see_also: FHIR ids in the same practice, "" for none.
+    """
 
     family: str = ""
     given: str = ""
     title: str = ""
+    suffix: str = ""
     birth_date: date | None = None
     birth_precision: str = ""
     sex: str = ""
     account_no: str = ""
     deceased: bool = False
     deceased_on: date | None = None
+    replaced_by: str = ""
+    see_also: str = ""
     search_text: str = ""
 
 
@@ -49,9 +55,10 @@ def folded(words: str) -> str:
     return " ".join("".join(letter for letter in plain if not unicodedata.combining(letter)).split())
 
 
-def demographics(body: Body, today: date) -> Demographics:
+def demographics(body: Body, today: date, practice_code: str = "") -> Demographics:
     """Who this Patient resource is about. `active: false` hides nobody: healow sends it for the living."""
-    family, given, title = _name(body, today)
+    name = _name(body, today)
+    family, given = name.family, name.given
     born = dates.parse(text(body.get("birthDate")))
     if born is not None and born.value > today:
         born = None
@@ -62,34 +69,43 @@ def demographics(body: Body, today: date) -> Demographics:
     return Demographics(
         family=family[:200],
         given=given[:200],
-        title=title[:50],
+        title=name.title[:50],
+        suffix=name.suffix[:50],
         birth_date=born.value if born else None,
         birth_precision=born.precision if born else "",
         sex=_SEXES.get(gender.lower(), gender)[:20],
         account_no=account_no,
         deceased=deceased,
         deceased_on=deceased_on,
+        replaced_by=_linked(body, {"replaced-by"}, practice_code),
+        see_also=_linked(body, {"seealso", "refer"}, practice_code),
         search_text=" ".join(dict.fromkeys(search))[:600].strip(),
     )
 
 
-def _name(body: Body, today: date) -> tuple[str, str, str]:
-    """(family, given, title) of the name in force: official, usual, unmarked, others, then past ones."""
-    names = [(*_parts(each), _rank(each, today)) for each in items(body.get("name"))]
-    named = [each for each in names if each[0] or each[1]]
-    if not named:
-        return "", "", ""
-    family, given, title, _ = min(named, key=lambda each: each[3])
-    return family, given, title
+@dataclass(frozen=True, slots=True)
+class _Name:
+    family: str = ""
+    given: str = ""
+    title: str = ""
+    suffix: str = ""
 
 
-def _parts(name: object) -> tuple[str, str, str]:
+def _name(body: Body, today: date) -> _Name:
+    """The name in force: official, usual, unmarked, others, then past ones."""
+    names = [(_rank(each, today), _parts(each)) for each in items(body.get("name"))]
+    named = [(rank, name) for rank, name in names if name.family or name.given]
+    return min(named, key=lambda each: each[0])[1] if named else _Name()
+
+
+def _parts(name: object) -> _Name:
     human = node(name)
     family = joined(texts(human.get("family")), " ")
     given = " ".join(texts(human.get("given")))
     if not family and not given:
         family, _, given = (text(name) or text(human.get("text"))).partition(",")
-    return family.strip(), given.strip(), " ".join(texts(human.get("prefix")))
+    title, suffix = (" ".join(texts(human.get(part))) for part in ("prefix", "suffix"))
+    return _Name(family.strip(), given.strip(), title, suffix)
 
 
 def _rank(name: object, today: date) -> tuple[bool, int]:
@@ -123,3 +139,12 @@ def _death(body: Body, born: dates.PartialDate | None, today: date) -> tuple[boo
         return True, died.value if died.precision in {"day", "time"} else None
     flag = body.get("deceasedBoolean")
     return flag is True or text(flag).lower() == "true", None
+
+
+def _linked(body: Body, types: set[str], practice_code: str) -> str:
+    """The first other Patient of this practice to which a link of these types (R4 8.1.2 Patient.link) points."""
+    for link in nodes(body.get("link")):
+        target = own_id(link.get("other"), "Patient", practice_code)
+        if keywords(link.get("type")) & types and target not in {"", text(body.get("id"))}:
+            return target[:128]
+    return ""

@@ -20,6 +20,8 @@ Body = dict[str, Any]
 _FILLER = re.compile(r"(?:0\d{3}|1[0-8]\d\d)-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?:[T ].*)?\Z", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d{1,12}(?:\.\d{1,12})?|\.\d{1,12})\Z", re.ASCII)
 _REFERENCE = re.compile(r"(?:(?P<base>\S*)/)?(?P<type>[A-Z]\w+)/(?P<id>[^/?#\s]+)(?:/_history/[^/?#\s]*)?\Z", re.ASCII)
+_PRACTICE_CODE = re.compile(r"[A-Z]{6}")  # the end of a healow base URL
+_ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _LARGEST = Decimal(10) ** 12  # Entry.value holds 12 digits before the point
 _STEP = Decimal("0.000001")
 
@@ -154,6 +156,13 @@ def words_of(value: object) -> str:
     )
 
 
+def named(value: object) -> str:
+    """A CodeableConcept for a title: its words; a code without words says that it is one."""
+    found = words_of(value)
+    bare = found in {each.code for each in codings(value)} and found != text(node(value).get("text"))
+    return f"Code {found} (no words in the record)" if found and bare and not text(value) else found
+
+
 def codings(value: object) -> tuple[Coding, ...]:
     """The codings of a CodeableConcept; a lone Coding, or a list of code strings, counts too."""
     concept = node(value)
@@ -249,6 +258,32 @@ def reference(value: object) -> Reference:
     if found is None:
         return Reference(display=display)
     return Reference(base=found["base"] or "", type=found["type"], id=found["id"], display=display)
+
+
+def own_id(value: object, resource_type: str, practice_code: str) -> str:
+    """The id of the resource of that type to which a reference points; "" when it is another practice's.
+
+    eCW writes references on another host (http://fhir4.eclinicalworks.com/fhir/r4/<CODE>/…), so the host says
+    nothing; a practice code other than ours says that the id is not ours.
+    """
+    target = reference(value)
+    end = target.base.rpartition("/")[2]
+    foreign = _PRACTICE_CODE.fullmatch(end) and end != practice_code
+    return target.id if target.type == resource_type and not foreign else ""
+
+
+def absent_reason(body: Body, element: str) -> str:
+    """Why an element has no value, by the data-absent-reason extension on it: "not-performed", "unknown"."""
+    for holder in (body.get(f"_{element}"), body.get(element)):
+        for extension in items(node(holder).get("extension")):
+            if text(node(extension).get("url")) == _ABSENT:
+                return text(node(extension).get("valueCode"))
+    return ""
+
+
+def displays(value: object) -> str:
+    """The displays of a list of References."""
+    return joined([reference(each).display for each in items(value)])
 
 
 def contained(body: Body, wanted: str) -> Body:

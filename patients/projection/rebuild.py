@@ -5,7 +5,7 @@ patient follow each other (they lock the Patient row); runs for different patien
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -14,12 +14,25 @@ from django.db.models import Q
 from django.utils import timezone
 
 from emr.models import Resource
+from patients.bindings import bindings_of
 from patients.models import Entry, Patient
-from patients.projection import allergies, conditions, medications, observations
+from patients.projection import (
+    allergies,
+    appointments,
+    conditions,
+    documents,
+    encounters,
+    gathering,
+    medications,
+    observations,
+    procedures,
+    questionnaires,
+    reports,
+)
 from patients.projection.chart import Chart
 from patients.projection.facts import Fact
 from patients.projection.patient import demographics
-from patients.projection.readers import Body, load
+from patients.projection.readers import Body, load, own_id
 
 Key = tuple[UUID, int]
 Columns = dict[str, Any]
@@ -30,6 +43,12 @@ READERS: dict[str, Callable[[Body, Chart], Iterable[Fact]]] = {
     "MedicationRequest": medications.read,
     "AllergyIntolerance": allergies.read,
     "Observation": observations.read,
+    "Encounter": encounters.read,
+    "DiagnosticReport": reports.read,
+    "Procedure": procedures.read,
+    "Appointment": appointments.read,
+    "QuestionnaireResponse": questionnaires.read,
+    "DocumentReference": documents.read,
 }
 
 _COLUMNS = [each.name for each in Entry._meta.concrete_fields if each.name not in {"id", "source", "ordinal"}]
@@ -96,10 +115,12 @@ def _bodies(patient: Patient) -> list[tuple[UUID, str, Body]]:
 def _wanted(patient: Patient, bodies: list[tuple[UUID, str, Body]]) -> dict[Key, Columns]:
     code = patient.practice.code
     orders = [body for _, type_, body in bodies if type_ == "MedicationRequest"]
-    ids = {found for order in orders if (found := medications.referenced_id(order, code))}
-    chart = Chart(practice_code=code, medications=_medications(patient.practice_id, ids))
+    ids = {found for order in orders if (found := own_id(order.get("medicationReference"), "Medication", code))}
+    read = [(type_, body) for _, type_, body in bodies if type_ in READERS]
+    chart = gathering.chart(read, code, _medications(patient.practice_id, ids))
+    chart = replace(chart, bindings=bindings_of(patient.practice_id) if orders else {})
     return {
-        (pk, ordinal): fact.columns()
+        (pk, ordinal): gathering.at_visit(fact, type_, body, chart).columns()
         for pk, type_, body in bodies
         if type_ in READERS
         for ordinal, fact in enumerate(READERS[type_](body, chart))
@@ -145,7 +166,8 @@ def _update_demographics(patient: Patient, bodies: list[tuple[UUID, str, Body]])
     """Take over what the Patient resource says; whether anything differs. Without one, all stays."""
     for pk, type_, body in bodies:
         if type_ == "Patient" and body:
-            said = asdict(demographics(body, timezone.now().date())) | {"source_id": pk}
+            who = demographics(body, timezone.now().date(), patient.practice.code)
+            said = asdict(who) | {"source_id": pk}
             differs = any(getattr(patient, name) != value for name, value in said.items())
             for name, value in said.items():
                 setattr(patient, name, value)

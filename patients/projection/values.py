@@ -112,10 +112,13 @@ _READERS: dict[str, Callable[[Any], Value]] = {
     "valueString": _from_string,
     "valueBoolean": _from_boolean,
     "valueInteger": _from_quantity,
+    "valueDecimal": _from_quantity,
+    "valueCoding": _from_concept,
     "valueRange": lambda stated: Value(range_words(stated)),
     "valueRatio": _from_ratio,
     "valueSampledData": lambda stated: Value("Recorded trace, not shown here" if node(stated) else ""),
     "valueTime": _from_string,
     "valueDateTime": _from_moment,
+    "valueDate": _from_moment,
     "valuePeriod": _from_period,
 }

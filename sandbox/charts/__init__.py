@@ -13,16 +13,18 @@ from sandbox.charts.practice import medications, organization, staff
 __all__ = ["chart", "generate"]
 
 
-def generate(*, patients: int, seed: int, today: dt.date) -> list[Json]:
+def generate(*, patients: int, seed: int, today: dt.date, booked: bool = False) -> list[Json]:
     """Return all FHIR R4 resources of a practice with that many patients, the practice's own first.
 
     Deterministic for its arguments. Patient k is the same whatever the number of patients, so a practice can
-    grow. The first twelve are the cast; Medications are those the charts refer to. Raises ValueError for a
-    negative number of patients.
+    grow. The first twelve are the cast, the next eight one of each other kind (18 and 19 are two charts of one
+    person); Medications are those the charts refer to. Appointments are there when `booked`: eClinicalWorks
+    serves none. Raises ValueError for a negative number of patients.
     """
     if patients < 0:
         raise ValueError(f"patients must not be negative: {patients}")
-    charts = [resource for number in range(1, patients + 1) for resource in chart(number, seed=seed, today=today)]
+    numbers = range(1, patients + 1)
+    charts = [each for number in numbers for each in chart(number, seed=seed, today=today, booked=booked)]
     ordered = {
         resource["medicationReference"]["reference"]
         for resource in charts

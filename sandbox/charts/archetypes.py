@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from sandbox.charts.allergies import LINES
 from sandbox.charts.people import invent
-from sandbox.charts.story import Course, Diagnosis, Person, Story, Study, Trend
+from sandbox.charts.story import Course, Diagnosis, Done, Person, Story, Study, Trend
 
 ANTIDEPRESSANTS = ["amitriptyline", "nortriptyline", "venlafaxine", "duloxetine"]
 ANTIHYPERTENSIVES = ["propranolol", "metoprolol", "candesartan", "lisinopril", "verapamil"]
@@ -22,7 +22,7 @@ TRIPTANS = [
     "zolmitriptan",
     "sumatriptan-injection",
 ]
-GEPANTS = ["rimegepant", "ubrogepant", "lasmiditan"]
+GEPANTS = ["rimegepant", "ubrogepant", "zavegepant", "lasmiditan"]
 ANALGESICS = ["ibuprofen", "naproxen", "acetaminophen", "excedrin", "ketorolac"]
 SICKNESS = ["ondansetron", "metoclopramide", "prochlorperazine"]
 RESCUE = ["butalbital", "butalbital-codeine", "tramadol", "oxycodone", "hydrocodone"]
@@ -198,9 +198,11 @@ def cluster(rng: random.Random) -> Story:
         diagnoses=(Diagnosis("G44.019", start),),
         courses=(
             Course("verapamil", start, every=130),
+            Course("oxygen", start, every=200),
             Course("sumatriptan-injection", start, every=100),
             Course("prednisone", start // 2, start // 2 - 8, ending="completed"),
         ),
+        done=tuple(Done("ecg", ago) for ago in (start - 2, start // 2)),
         trend=Trend(hit6=(rng.randint(62, 76), rng.randint(50, 66))),
         first_visit=start,
         interval=rng.randint(90, 180),
@@ -223,10 +225,17 @@ def hemiplegic(rng: random.Random) -> Story:
 
 
 def post_traumatic(rng: random.Random) -> Story:
-    """Headache after a head injury."""
+    """Headache after a head injury, which brought the patient to the emergency department and its scanner."""
     story = episodic(rng)
     found = (Diagnosis("G44.329", story.first_visit), Diagnosis("F07.81", story.first_visit, at_visits=False))
-    return replace(story, name="post-traumatic headache", diagnoses=found)
+    injury = story.first_visit + rng.randint(10, 90)
+    return replace(
+        story,
+        name="post-traumatic headache",
+        diagnoses=found,
+        injury=injury,
+        studies=(Study("ct-ed", injury),) if rng.random() < 0.7 else (),
+    )
 
 
 ARCHETYPES: tuple[Archetype, ...] = (
@@ -279,7 +288,9 @@ def _furnish(story: Story, person: Person, rng: random.Random) -> Story:
         diagnoses=story.diagnoses + others,
         courses=story.courses + unrelated,
         allergies=_allergies(story, rng),
-        studies=tuple(Study(kind, rng.randint(1, start)) for kind in kinds),
+        studies=story.studies + tuple(Study(kind, rng.randint(1, start)) for kind in kinds),
+        forms=story.forms or rng.choice(((), (), ("hit6",), ("midas", "hit6"))),
+        papers=rng.choice((0, 0, 1, 2, 3)),
         pressure=(rng.randint(134, 152), rng.randint(82, 94)) if high else (rng.randint(104, 132), rng.randint(64, 82)),
         height_cm=round(rng.gauss(163 if person.sex == "female" else 176, 6)),
         weight_kg=round(rng.gauss(72 if person.sex == "female" else 84, 13)),

@@ -75,7 +75,7 @@ def as_problem(pen: Pen, index: int, diagnosis: Diagnosis, rng: random.Random) -
     }
     if diagnosis.onset:
         resource["onsetDateTime"] = diagnosis.onset
-    elif rng.random() < 0.15:
+    elif rng.random() < 0.15 and not diagnosis.sudden:
         resource["onsetDateTime"] = rng.choice((year_only, month_only))(pen.day(diagnosis.since + 400))
     if diagnosis.resolved and rng.random() < 0.5:
         resource["abatementDateTime"] = pen.day(diagnosis.until).isoformat()

@@ -5,7 +5,7 @@ import random
 
 from sandbox.charts.codings import HL7, Json, absent, coding, concept
 from sandbox.charts.dates import date_time
-from sandbox.charts.pen import Pen, Visit
+from sandbox.charts.pen import EMERGENCIES, Pen, Visit
 
 OFFICE = (
     "3 month f/u",
@@ -19,11 +19,14 @@ OFFICE = (
     "Follow Up: headaches",
 )
 EMERGENCY = ("severe HA x3 days, vomiting", "migraine, ED - IV cocktail", "HA, n/v, given IV fluids", "HA")
+INJURY = ("MVA, hit head on window, HA", "fall, head injury, no LOC")
+NO_SHOW = "NO SHOW - HA f/u"
 FIRST = ("New patient - headaches", "NP consult HA, ref by PCP", "new pt, migraine eval")
 CLASSES = {
     "office": ("AMB", "ambulatory"),
     "botox": ("AMB", "ambulatory"),
     "emergency": ("EMER", "emergency"),
+    "injury": ("EMER", "emergency"),
 }
 BOTOX_DAYS = 84  # labelled schedule: at least 12 weeks apart
 
@@ -35,13 +38,16 @@ def plan(pen: Pen) -> tuple[Visit, ...]:
     office = [ago for ago in _office_days(pen, rng) if all(abs(ago - other) > 12 for other in botox)]
     days = [(ago, "office") for ago in office] + [(ago, "botox") for ago in botox]
     days += [(ago, "emergency") for ago in story.emergencies]
+    days += [(story.injury, "injury")] if story.injury is not None else []
     visits: list[Visit] = []
     injections = 0
     for number, (ago, kind) in enumerate(sorted(days, reverse=True)):
         injections += kind == "botox"
-        on = pen.day(ago) if kind == "emergency" else _weekday(pen.day(ago))
+        on = pen.day(ago) if kind in EMERGENCIES else _weekday(pen.day(ago))
         reason = _reason(rng, kind, number, injections)
         cancelled = kind == "office" and number > 0 and rng.random() < 0.04
+        if cancelled and number % 2:
+            reason = NO_SHOW
         visits.append(
             Visit(
                 number,
@@ -63,6 +69,8 @@ def planned_in_the_past(pen: Pen, number: int, ago: int) -> Visit:
 def _planned(pen: Pen, rng: random.Random, number: int) -> list[Visit]:
     found = []
     stale, coming, ago, ahead = rng.random(), rng.random(), rng.randint(30, 400), rng.randint(3, 80)
+    if pen.story.last_visit:
+        return []
     if pen.story.messy or stale < 0.3:
         found.append(planned_in_the_past(pen, number, min(ago, pen.story.first_visit)))
     if coming < 0.6:
@@ -73,7 +81,7 @@ def _planned(pen: Pen, rng: random.Random, number: int) -> list[Visit]:
 
 def _office_days(pen: Pen, rng: random.Random) -> list[int]:
     days, ago = [pen.story.first_visit], pen.story.first_visit
-    while (ago := ago - int(pen.story.interval * rng.uniform(0.8, 1.25))) > 4:
+    while (ago := ago - int(pen.story.interval * rng.uniform(0.8, 1.25))) > max(4, pen.story.last_visit):
         days.append(ago)
     return days
 
@@ -95,8 +103,8 @@ def _weekday(day: dt.date) -> dt.date:
 def _reason(rng: random.Random, kind: str, number: int, injections: int) -> str:
     if kind == "botox":
         return f"{rng.choice(('HA f/u, botox', 'Botox', 'CM, botox inj'))} #{injections}"
-    if kind == "emergency":
-        return rng.choice(EMERGENCY)
+    if kind in EMERGENCIES:
+        return rng.choice(INJURY if kind == "injury" else EMERGENCY)
     return rng.choice(FIRST if number == 0 else OFFICE)
 
 

@@ -9,6 +9,7 @@ from sandbox.charts.dates import instant
 from sandbox.charts.ids import resource_id
 from sandbox.charts.story import Person, Story
 
+EMERGENCIES = ("emergency", "injury")  # kinds of visits that were in the emergency department
 PRACTITIONERS = 4
 LOCATIONS = 2
 
@@ -23,6 +24,10 @@ class Visit:
     kind: str
     reason: str
     status: str
+
+    @property
+    def is_emergency(self) -> bool:
+        return self.kind in EMERGENCIES
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,10 @@ class Pen:
     @property
     def patient(self) -> Json:
         return {"reference": f"Patient/{self.id('Patient')}"}
+
+    def other_patient(self, number: int) -> Json:
+        """Reference to another patient of the practice."""
+        return {"reference": f"Patient/{resource_id(self.seed, 'Patient', number)}"}
 
     @property
     def practitioner(self) -> Json:

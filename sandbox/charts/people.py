@@ -4,6 +4,7 @@ import datetime as dt
 import random
 
 from sandbox.charts.codings import LOCAL_OID, Json, concept, hl7
+from sandbox.charts.dates import date_time
 from sandbox.charts.names import AREA_CODES, CITIES, FAMILY, FEMALE, MALE, MIDDLE, STREETS
 from sandbox.charts.pen import Pen, shared
 from sandbox.charts.story import Person
@@ -37,6 +38,21 @@ def birth_date(person: Person, today: dt.date) -> dt.date:
 def with_death_sentinel(patient: Json) -> Json:
     """A living patient carrying the vendor's empty date as date of death."""
     return patient | {"deceasedDateTime": NO_DEATH}
+
+
+def deceased(patient: Json, on: dt.date) -> Json:
+    """A patient who did die, with the time somebody typed."""
+    return patient | {"deceasedDateTime": date_time(on, 0), "active": False}
+
+
+def merged_into(patient: Json, number: int, pen: Pen) -> Json:
+    """The chart that was closed when a second one of the same person was kept (R4 8.1.2 Patient.link)."""
+    return inactive(patient) | {"link": [{"other": pen.other_patient(number), "type": "replaced-by"}]}
+
+
+def merged_from(patient: Json, number: int, pen: Pen) -> Json:
+    """The chart that was kept."""
+    return patient | {"link": [{"other": pen.other_patient(number), "type": "replaces"}]}
 
 
 def inactive(patient: Json) -> Json:
@@ -81,7 +97,17 @@ def patient(pen: Pen) -> Json:
         "generalPractitioner": [pen.practitioner],
         "managingOrganization": shared(pen.seed, "Organization", 0),
     }
-    return _soil(clean, pen, rng)
+    return _ended(_soil(clean, pen, rng), pen)
+
+
+def _ended(patient: Json, pen: Pen) -> Json:
+    """Deaths and merges of the story, which outweigh whatever the dice made of the record."""
+    story = pen.story
+    if story.died is not None:
+        return deceased(patient, pen.day(story.died))
+    if story.replaced_by:
+        return merged_into(patient, story.replaced_by, pen)
+    return merged_from(patient, story.replaces, pen) if story.replaces else patient
 
 
 def _soil(clean: Json, pen: Pen, rng: random.Random) -> Json:

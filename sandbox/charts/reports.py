@@ -46,7 +46,27 @@ IMAGES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         ("No acute hemorrhage or mass effect.", "Negative CT head."),
     ),
     "mra": ("MRA HEAD AND NECK", "", "", ("No aneurysm, dissection or stenosis identified.",)),
+    "mri-normal": ("MRI BRAIN WO CONTRAST", "24590-2", "MR Brain", ("Normal MRI of the brain.",)),
+    "mri-incidental": (
+        "MRI BRAIN W/WO CONTRAST",
+        "24590-2",
+        "MR Brain",
+        (
+            "7 mm pineal cyst, no mass effect. Otherwise normal.",
+            "Small left middle fossa arachnoid cyst, incidental. No acute abnormality.",
+        ),
+    ),
+    "mri-mass": (
+        "MRI BRAIN W/WO CONTRAST",
+        "24590-2",
+        "MR Brain",
+        ("3.4 cm enhancing right frontal mass with surrounding edema and 4 mm midline shift.",),
+    ),
+    "mrv": ("MRV BRAIN", "", "", ("Dural venous sinuses patent.",)),
+    "ct-ed": ("CT HEAD W/O CONTRAST - ED", "24725-4", "CT Head", ("No intracranial hemorrhage. No fracture.",)),
 }
+# Tests that answer with a word: name, LOINC, the word.
+QUALITATIVE: dict[str, tuple[str, str, str]] = {"hcg": ("Pregnancy test, urine", "2106-3", "Positive")}
 
 
 def laboratory(pen: Pen, index: int, study: Study, rng: random.Random) -> list[Json]:
@@ -71,6 +91,22 @@ def laboratory(pen: Pen, index: int, study: Study, rng: random.Random) -> list[J
     return [*results, report]
 
 
+def qualitative(pen: Pen, index: int, study: Study) -> list[Json]:
+    """A report with one result in a word."""
+    name, loinc, word = QUALITATIVE[study.kind]
+    on = pen.day(study.ago)
+    result = pen.head("Observation", on, "lab", index, name) | {
+        "status": "final",
+        "category": [hl7("observation-category", "laboratory")],
+        "code": concept(name, coding(LOINC, loinc)),
+        "subject": pen.patient,
+        "effectiveDateTime": date_time(on, 440),
+        "valueString": word,
+    }
+    report = _report(pen, index, study, concept(name), "LAB")
+    return [result, report | {"result": [{"reference": f"Observation/{result['id']}"}]}]
+
+
 def imaging(pen: Pen, index: int, study: Study, rng: random.Random) -> list[Json]:
     """A report with its conclusion in words or inside an attachment, sometimes also as an earlier draft."""
     name, loinc, display, readings = IMAGES[study.kind]
@@ -78,7 +114,8 @@ def imaging(pen: Pen, index: int, study: Study, rng: random.Random) -> list[Json
     code = concept(name, coding(LOINC, loinc, display)) if coded else concept(name)
     reading = rng.choice(readings)
     final = _report(pen, index, study, code, "RAD")
-    final |= conclusion_in_attachment(reading) if rng.random() < 0.3 else {"conclusion": reading}
+    attached = (index + pen.number) % 4 == 3
+    final |= conclusion_in_attachment(reading) if attached else {"conclusion": reading}
     if rng.random() < 0.3:
         return [draft(pen, index, final), final]
     return [final]
@@ -118,6 +155,9 @@ def reports(pen: Pen) -> list[Json]:
     rng = pen.dice("reports")
     found: list[Json] = []
     for index, study in enumerate(pen.story.studies):
-        write = laboratory if study.kind in PANELS else imaging
-        found += write(pen, index, study, rng)
+        if study.kind in QUALITATIVE:
+            found += qualitative(pen, index, study)
+        else:
+            write = laboratory if study.kind in PANELS else imaging
+            found += write(pen, index, study, rng)
     return found

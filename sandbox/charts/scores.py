@@ -123,22 +123,22 @@ def mood(pen: Pen, visit: Visit, code: str, name: str, score: int, rng: random.R
 def surveys(pen: Pen) -> list[Json]:
     """All survey Observations of the patient, from bad to better (or not), at visits since `trend.since`."""
     trend, rng = pen.story.trend, pen.dice("scores")
-    visits = [v for v in pen.seen() if v.kind != "emergency" and (pen.today - v.on).days <= trend.since]
+    visits = [v for v in pen.seen() if not v.is_emergency and (pen.today - v.on).days <= trend.since]
     found: list[Json] = []
     for index, visit in enumerate(visits):
         part = index / max(1, len(visits) - 1)
         if trend.midas and (index == 0 or rng.random() < trend.share):
-            score = _between(trend.midas, part, rng, MIDAS_RANGE)
+            score = trended(trend.midas, part, rng, MIDAS_RANGE)
             code = named(MIDAS_NAMES, "MIDAS", rng)
             value = MIDAS_SHAPES[(index + pen.number) % len(MIDAS_SHAPES)](score, rng)
             found.append(observation(pen, visit, "survey", code, "midas") | value)
         if trend.hit6 and (index == 0 or rng.random() < trend.share):
-            score = _between(trend.hit6, part, rng, HIT6_RANGE)
+            score = trended(trend.hit6, part, rng, HIT6_RANGE)
             code = named(HIT6_NAMES, "HIT6", rng)
             value = HIT6_SHAPES[(index + pen.number) % len(HIT6_SHAPES)](score, rng)
             found.append(observation(pen, visit, "survey", code, "hit6") | value)
         if trend.headache_days and rng.random() < trend.share:
-            found.append(headache_days(pen, visit, _between(trend.headache_days, part, rng, DAYS_RANGE), rng))
+            found.append(headache_days(pen, visit, trended(trend.headache_days, part, rng, DAYS_RANGE), rng))
         found += _moods(pen, visit, part, rng)
     if pen.story.messy and visits:
         found.append(beyond_scale(pen, visits[-1]))
@@ -157,11 +157,12 @@ def _moods(pen: Pen, visit: Visit, part: float, rng: random.Random) -> list[Json
         (pen.story.trend.gad7, "70274-6", "GAD-7 total score", 21),
     ):
         if ends and rng.random() < 0.3:
-            found.append(mood(pen, visit, code, name, _between(ends, part, rng, (0, top)), rng))
+            found.append(mood(pen, visit, code, name, trended(ends, part, rng, (0, top)), rng))
     return found
 
 
-def _between(ends: tuple[int, int], part: float, rng: random.Random, limits: tuple[int, int]) -> int:
+def trended(ends: tuple[int, int], part: float, rng: random.Random, limits: tuple[int, int]) -> int:
+    """A score at `part` (0 to 1) of the way between the ends, with some noise, within the scale's limits."""
     middle = ends[0] + (ends[1] - ends[0]) * part
     spread = 0.05 * max(ends[0], 4)
     return min(max(round(rng.gauss(middle, spread)), limits[0]), limits[1])

@@ -19,7 +19,10 @@ class Person:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A condition: ICD-10-CM code, first and last time it was recorded, and onset as somebody typed it."""
+    """A condition: ICD-10-CM code, first and last time it was recorded, and onset as somebody typed it.
+
+    sudden: it began when it was recorded, so nobody types an onset of years ago.
+    """
 
     icd: str
     since: int
@@ -28,6 +31,7 @@ class Diagnosis:
     listed: bool = True
     at_visits: bool = True
     resolved: bool = False
+    sudden: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,21 @@ class Study:
 
 
 @dataclass(frozen=True)
+class Done:
+    """Something done to the patient, `ago` days before today; `kind` is a key of `procedures.OTHERS`."""
+
+    kind: str
+    ago: int
+
+
+@dataclass(frozen=True)
 class Story:
-    """Everything that happened to one patient at this practice."""
+    """Everything that happened to one patient at this practice.
+
+    forms: questionnaires filled in before visits, keys of `forms.FORMS`; papers: how many letters and scans
+    came in; injury: the day of a head injury; last_visit: nothing happened here later than that; died: the day of
+    death; replaces, replaced_by: number of the patient whose chart was merged into this one, or the other way.
+    """
 
     name: str
     diagnoses: tuple[Diagnosis, ...]
@@ -84,3 +101,11 @@ class Story:
     height_cm: float = 165.0
     smoking: str = "never"
     messy: bool = False
+    done: tuple[Done, ...] = ()
+    forms: tuple[str, ...] = ()
+    papers: int = 0
+    injury: int | None = None
+    last_visit: int = 0
+    died: int | None = None
+    replaces: int = 0
+    replaced_by: int = 0

@@ -97,7 +97,7 @@ def vitals(pen: Pen) -> list[Json]:
     rng = pen.dice("vitals")
     found: list[Json] = []
     for index, visit in enumerate(pen.seen()):
-        if index % 3 == 0 or visit.kind == "emergency":
+        if index % 3 == 0 or visit.is_emergency:
             found += pressure(pen, visit, rng)
             rate = round(rng.gauss(72, 7))
             found.append(single(pen, visit, ("8867-4", "Heart rate"), rate, ("bpm", "/min"), rng))

@@ -16,6 +16,11 @@ SNOMED = "http://snomed.info/sct"
 LOINC = "http://loinc.org"
 RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
 NDC = "http://hl7.org/fhir/sid/ndc"
+CPT = "http://www.ama-assn.org/go/cpt"
+HCPCS = "urn:oid:2.16.840.1.113883.6.285"
+ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+V2_0074 = "http://terminology.hl7.org/CodeSystem/v2-0074"
+ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 
 PATIENT = "Lw9-UQg.5q7xMZ2fYdKhT"
 
@@ -134,8 +139,123 @@ def pressure(fhir_id: str = "o2", **elements: Any) -> Body:
     return body
 
 
+def encounter(fhir_id: str = "e1", **elements: Any) -> Body:
+    return {
+        "resourceType": "Encounter",
+        "id": fhir_id,
+        "status": "finished",
+        "class": {"system": ACT_CODE, "code": "AMB", "display": "ambulatory"},
+        "type": [{"extension": [{"url": ABSENT, "valueCode": "unknown"}]}],
+        "subject": {"reference": f"Patient/{PATIENT}"},
+        "period": {"start": "2024-05-06T09:00:00-04:00", "end": "2024-05-06T09:25:00-04:00"},
+        "reasonCode": [{"text": "HA f/u"}],
+    } | elements
+
+
+def report(fhir_id: str = "r1", **elements: Any) -> Body:
+    return {
+        "resourceType": "DiagnosticReport",
+        "id": fhir_id,
+        "identifier": [{"system": "urn:oid:2.16.840.1.113883.3.9999.31", "value": "R1-0"}],
+        "status": "final",
+        "category": [coded(V2_0074, "RAD", "Radiology")],
+        "code": coded(LOINC, "24590-2", "MR Brain", "MRI BRAIN W/WO CONTRAST"),
+        "subject": {"reference": f"Patient/{PATIENT}"},
+        "effectiveDateTime": "2023-02-03",
+        "issued": "2023-02-04T10:00:00Z",
+        "conclusion": "Normal MRI of the brain.",
+        "presentedForm": [{"contentType": "text/plain", "data": "SU1QUkVTU0lPTg=="}],
+        "resultsInterpreter": [{"display": "Dr. Ray"}],
+    } | elements
+
+
+def procedure(fhir_id: str = "p1", **elements: Any) -> Body:
+    return {
+        "resourceType": "Procedure",
+        "id": fhir_id,
+        "status": "completed",
+        "code": {
+            "coding": [{"system": CPT, "code": "64615"}, {"system": HCPCS, "code": "J0585"}],
+            "text": "Botox 155 U, 31 sites",
+        },
+        "subject": {"reference": f"Patient/{PATIENT}"},
+        "performedDateTime": "2024-05-06T09:10:00-04:00",
+        "performer": [{"actor": {"display": "Okonkwo, Adaeze MD"}}],
+    } | elements
+
+
+def appointment(fhir_id: str = "ap1", **elements: Any) -> Body:
+    return {
+        "resourceType": "Appointment",
+        "id": fhir_id,
+        "status": "booked",
+        "appointmentType": {"text": "Follow up"},
+        "description": "HA f/u",
+        "reasonCode": [coded(ICD10, "G43.709", "Chronic migraine")],
+        "start": "2026-11-22T01:30:00Z",
+        "end": "2026-11-22T01:50:00Z",
+        "minutesDuration": 20,
+        "participant": [
+            {"actor": {"reference": f"Patient/{PATIENT}", "display": "Zoë Núñez"}},
+            {"actor": {"reference": "Practitioner/d1", "display": "Okonkwo, Adaeze MD"}},
+            {"actor": {"display": "Room 4"}},
+        ],
+    } | elements
+
+
+def document(fhir_id: str = "d1", **elements: Any) -> Body:
+    return {
+        "resourceType": "DocumentReference",
+        "id": fhir_id,
+        "status": "current",
+        "type": coded(LOINC, "18842-5", "Discharge Summary"),
+        "category": [{"text": "Clinical Note"}],
+        "subject": {"reference": f"Patient/{PATIENT}"},
+        "date": "2024-05-07T12:00:00Z",
+        "author": [{"display": "Front desk"}],
+        "content": [
+            {"attachment": {"contentType": "text/plain", "title": "dc summary", "data": "U0VDUkVU", "url": "Binary/b1"}}
+        ],
+    } | elements
+
+
+def asked(link: str, question: str, answer: Body) -> Body:
+    return {"linkId": link, "text": question, "answer": [answer]}
+
+
+MIDAS_QUESTIONS = (
+    "Days in the last 3 months missed at work or school because of headache",
+    "Days in the last 3 months with work or school halved by headache",
+    "Days in the last 3 months household work was not done",
+    "Days in the last 3 months with household work halved",
+    "Days in the last 3 months missed with family, social or leisure plans",
+)
+
+
+def midas_items(*days: int) -> list[Body]:
+    pairs = zip(MIDAS_QUESTIONS, days, strict=True)
+    return [asked(f"m{n}", question, {"valueInteger": day}) for n, (question, day) in enumerate(pairs, 1)]
+
+
+def answers(fhir_id: str = "q1", **elements: Any) -> Body:
+    return {
+        "resourceType": "QuestionnaireResponse",
+        "id": fhir_id,
+        "questionnaire": "http://forms.example.com/Questionnaire/midas",
+        "status": "completed",
+        "subject": {"reference": f"Patient/{PATIENT}"},
+        "authored": "2024-05-06T08:48:00-04:00",
+        "item": midas_items(3, 5, 4, 6, 2),
+    } | elements
+
+
+def happenings() -> list[Body]:
+    """One good resource of each kind that tells what happened to the patient."""
+    return [encounter(), report(), procedure(), appointment(), document(), answers()]
+
+
 def everything() -> list[Body]:
-    """One good resource of each kind that is projected."""
+    """One good resource of each kind that states a fact about the patient."""
     return [patient(), condition(), order(), allergy(), observation(), pressure()]
 
 

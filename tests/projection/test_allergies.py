@@ -35,7 +35,12 @@ def test_allergy_recorded_as_intolerance() -> None:
     [
         pytest.param(coded(RXNORM, "7980", "Penicillin G"), "Penicillin G", "", id="coded"),
         pytest.param("Penicillin", "Penicillin", "", id="a string"),
-        pytest.param(coded("urn:oid:2.16.840.1.113883.13.80", "1234"), "1234", "", id="only a vendor's code"),
+        pytest.param(
+            coded("urn:oid:2.16.840.1.113883.13.80", "1234"),
+            "Code 1234 (no words in the record)",
+            "",
+            id="only a vendor's code",
+        ),
         pytest.param({"text": "NKDA"}, "NKDA", "no-known", id="NKDA"),
         pytest.param(
             coded(SNOMED, "716186003", "No Known Allergy (situation)"),

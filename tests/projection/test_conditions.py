@@ -64,7 +64,7 @@ def test_condition_as_eclinicalworks_sends_it() -> None:
         ),
         pytest.param(coded(ICD10, "I10", "Essential hypertension"), "Essential hypertension", "", id="no headache"),
         pytest.param({"text": "Family history of migraine"}, "Family history of migraine", "", id="a relative's"),
-        pytest.param({"coding": [{"system": "urn:local", "code": "X9"}]}, "X9", "", id="only a local code"),
+        pytest.param(coded("urn:local", "X9"), "Code X9 (no words in the record)", "", id="only a local code"),
         pytest.param(None, "Not named in the record", "", id="nothing at all"),
     ],
 )
@@ -149,3 +149,21 @@ def test_condition_with_unknown_elements_and_modifier() -> None:
     (fact,) = read(modifierExtension=[{"url": "urn:x", "valueBoolean": True}], severityScore={"x": [1]})
     assert fact.detail["modifier"] == UNKNOWN_MODIFIER
     assert fact.group == "migraine/chronic"
+
+
+@pytest.mark.parametrize(
+    ("code", "comorbidity", "red_flag"),
+    [
+        pytest.param(coded(ICD10, "J45.909", "Asthma"), "asthma", "", id="steers the choice"),
+        pytest.param(coded(ICD10, "c711"), "", "neoplasm", id="a red flag, lower case and undotted"),
+        pytest.param(coded(ICD10, "O14.00"), "pregnancy", "pre-eclampsia", id="both"),
+        pytest.param({"text": "Asthma (J45.909)"}, "asthma", "", id="the code in the text"),
+        pytest.param(coded(ICD10, "G43.709"), "", "", id="a headache"),
+        pytest.param(coded(ICD10, "L70.0"), "", "", id="acne"),
+    ],
+)
+def test_condition_beside_headache(code: Any, comorbidity: str, red_flag: str) -> None:
+    (fact,) = read(code=code)
+    assert (fact.detail.get("comorbidity", ""), fact.detail.get("red_flag", "")) == (comorbidity, red_flag)
+    assert ("comorbidity_why" in fact.detail) == bool(comorbidity)
+    assert fact.group == ("migraine/chronic" if code == coded(ICD10, "G43.709") else "")

@@ -8,6 +8,7 @@ import pytest
 from patients.projection import medications
 from patients.projection.chart import Chart
 from patients.projection.facts import UNKNOWN_MODIFIER, Fact
+from patients.projection.readers import own_id
 from tests.projection.bodies import RXNORM, coded, medication, order, received
 
 PREFIX = "http://fhir4.eclinicalworks.com/fhir/r4"
@@ -51,7 +52,7 @@ def by_reference(reference: Any, **elements: Any) -> dict[str, Any]:
 )
 def test_order_by_reference(reference: Any) -> None:
     body = order(**by_reference(reference))
-    assert medications.referenced_id(body, "AAAAAA") == "med1"
+    assert own_id(body["medicationReference"], "Medication", "AAAAAA") == "med1"
     (fact,) = medications.read(body, Chart("AAAAAA", {"med1": medication()}))
     assert (fact.title, fact.group, fact.role) == ("Topamax 50 MG Tablet", "anticonvulsant", "preventive")
     assert (fact.code, fact.system, fact.detail["confidence"]) == ("38404", RXNORM, "code")
@@ -116,7 +117,13 @@ def test_order_with_contained_medication_of_ingredients() -> None:
             id="only interacts",
         ),
         pytest.param({"text": "Zyzzyvamab"}, "Zyzzyvamab", "", False, id="unclassified, shown as recorded"),
-        pytest.param({"coding": [{"system": RXNORM, "code": "999"}]}, "999", "", False, id="a code and no words"),
+        pytest.param(
+            {"coding": [{"system": RXNORM, "code": "999"}]},
+            "Code 999 (no words in the record)",
+            "",
+            False,
+            id="a code and no words",
+        ),
     ],
 )
 def test_order_classes(concept: Any, title: str, group: str, about_headache: bool) -> None:

@@ -147,3 +147,35 @@ def test_patient_with_endless_name_fits_its_columns() -> None:
     found = read(name=[{"family": "x" * 5000, "given": ["y" * 5000], "prefix": ["z" * 99]}])
     lengths = [len(each) for each in (found.family, found.given, found.title, found.search_text)]
     assert lengths == [200, 200, 50, 600]
+
+
+def link(kind: str, reference: str) -> dict[str, Any]:
+    return {"type": kind, "other": {"reference": reference}}
+
+
+OURS = "http://fhir4.example.com/fhir/r4/AAAAAA/Patient/new"
+THEIRS = "http://fhir4.example.com/fhir/r4/BBBBBB/Patient/new"
+
+
+@pytest.mark.parametrize(
+    ("links", "replaced_by", "see_also"),
+    [
+        pytest.param([link("replaced-by", "Patient/new")], "new", "", id="merged into another record"),
+        pytest.param([link("replaced-by", OURS)], "new", "", id="absolute, our code"),
+        pytest.param([link("replaced-by", THEIRS)], "", "", id="never another practice's"),
+        pytest.param([link("replaces", "Patient/old")], "", "", id="the record that was kept"),
+        pytest.param([link("seealso", "Patient/b")], "", "b", id="see also"),
+        pytest.param([link("refer", "Patient/main")], "", "main", id="another is the main one"),
+        pytest.param([link("seealso", "RelatedPerson/mom")], "", "", id="not a patient"),
+        pytest.param([link("replaced-by", f"Patient/{PATIENT}")], "", "", id="itself"),
+        pytest.param([None, "x", {}, {"type": 3, "other": []}], "", "", id="rubbish"),
+    ],
+)
+def test_patient_links(links: Any, replaced_by: str, see_also: str) -> None:
+    found = demographics(received(patient(link=links)), TODAY, "AAAAAA")
+    assert (found.replaced_by, found.see_also) == (replaced_by, see_also)
+
+
+def test_patient_suffix_tells_father_from_son() -> None:
+    found = read(name=[{"family": "Davis", "given": ["Anibal"], "prefix": ["Mr."], "suffix": ["Jr."]}])
+    assert (found.title, found.suffix) == ("Mr.", "Jr.")

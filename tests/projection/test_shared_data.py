@@ -36,7 +36,7 @@ def in_bundles(body: Body) -> list[Body]:
 
 
 @pytest.mark.parametrize(
-    ("folder", "least"), [("cohort-migraine", 4000), ("us-core-examples", 80), ("r4-examples-clinical", 100)]
+    ("folder", "least"), [("cohort-migraine", 7000), ("us-core-examples", 110), ("r4-examples-clinical", 140)]
 )
 def test_every_resource_projects(folder: str, least: int) -> None:
     projected = 0

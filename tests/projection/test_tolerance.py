@@ -8,16 +8,16 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from patients.projection.chart import Chart
+from patients.projection import gathering
 from patients.projection.patient import demographics
 from patients.projection.readers import load
 from patients.projection.rebuild import READERS
-from tests.projection.bodies import everything, medication, order
+from tests.projection.bodies import everything, happenings, medication, order
 from tests.projection.test_patient import TODAY
 
 ZERO_DATE = "1899-12-30T00:00:00-05:00"
 BY_REFERENCE = order(medicationReference={"reference": "Medication/med1"}, medicationCodeableConcept=None)
-GOOD = [*everything(), BY_REFERENCE]
+GOOD = [*everything(), BY_REFERENCE, *happenings()]
 
 rubbish = st.one_of(
     st.sampled_from([None, True, False, ZERO_DATE, "", "x", "#", 0, -1, 10**30, 1e300, [], {}, [[]], [None], {"": {}}]),
@@ -26,7 +26,21 @@ rubbish = st.one_of(
         lambda inner: (
             st.lists(inner, max_size=3)
             | st.dictionaries(
-                st.sampled_from(["coding", "text", "value", "code", "display", "reference", "unit", "start", "repeat"]),
+                st.sampled_from(
+                    [
+                        "coding",
+                        "text",
+                        "value",
+                        "code",
+                        "display",
+                        "reference",
+                        "unit",
+                        "start",
+                        "repeat",
+                        "answer",
+                        "extension",
+                    ]
+                ),
                 inner,
                 max_size=3,
             )
@@ -72,7 +86,9 @@ def check(body: dict[str, Any]) -> int:
         assert "None" not in words
         assert "1899" not in words
         return 1
-    facts = list(READERS[received["resourceType"]](received, Chart("AAAAAA", {"med1": medication()})))
+    type_ = received["resourceType"]
+    chart = gathering.chart([(type_, received)], "AAAAAA", {"med1": medication()})
+    facts = [gathering.at_visit(fact, type_, received, chart) for fact in READERS[type_](received, chart)]
     for fact in facts:
         columns = fact.columns()
         texts = {key: each for key, each in columns.items() if each is not None and key != "fingerprint"}
@@ -82,6 +98,8 @@ def check(body: dict[str, Any]) -> int:
         assert "1899" not in words
         assert fact.title
         assert len(columns["title"]) <= 300
+        assert "SECRET" not in words  # a document's content
+        assert "U0VDUkVU" not in words
         assert "\\u0000" not in words  # PostgreSQL refuses it, and lone surrogates
         assert "\\ud800" not in words
     return len(facts)
@@ -114,6 +132,18 @@ def test_damaged_resources_project_without_error(body: dict[str, Any]) -> None:
                 "contained",
                 "extension",
                 "onsetDateTime",
+                "identifier",
+                "class",
+                "period",
+                "reasonCode",
+                "participant",
+                "item",
+                "questionnaire",
+                "content",
+                "presentedForm",
+                "performedPeriod",
+                "encounter",
+                "location",
             ]
         ),
         rubbish,

@@ -94,6 +94,7 @@ def test_practice_has_every_type(practice: list[Json]) -> None:
         "AllergyIntolerance",
         "Condition",
         "DiagnosticReport",
+        "DocumentReference",
         "Encounter",
         "Location",
         "Medication",
@@ -103,7 +104,43 @@ def test_practice_has_every_type(practice: list[Json]) -> None:
         "Patient",
         "Practitioner",
         "Procedure",
+        "QuestionnaireResponse",
     }
+
+
+def test_appointments_only_where_booked(practice: list[Json]) -> None:
+    booked = generate(patients=PATIENTS, seed=SEED, today=TODAY, booked=True)
+    appointments = of(booked, "Appointment")
+    assert {a["status"] for a in appointments} == {"booked", "cancelled", "noshow"}
+    assert [r for r in booked if r["resourceType"] != "Appointment"] == practice
+    for each in appointments:
+        assert each["start"].endswith("Z")
+        assert (each["start"][:10] >= "2026-11-21") == (each["status"] == "booked")
+    assert {r["resourceType"] for r in booked if not valid(r)} <= {r["resourceType"] for r in booked if odd(r)}
+
+
+PAGE = 50
+PLAN = (
+    "Patient", "AllergyIntolerance", "Condition", "MedicationRequest", "Encounter", "Procedure", "DiagnosticReport",
+    "DocumentReference",
+)  # fmt: skip
+OBSERVATION_QUERIES = 7
+
+
+def first_pull_calls(resources: list[Json]) -> int:
+    """Calls of a first pull: each query of the plan with its pages, and each Medication once."""
+    patients = len(of(resources, "Patient"))
+    lists = collections.Counter(
+        (owner(r), r["resourceType"], json.dumps(r["category"]) if r["resourceType"] == "Observation" else "")
+        for r in resources
+        if owner(r) and r["resourceType"] in {*PLAN, "Observation"}
+    )
+    further = sum((entries - 1) // PAGE for entries in lists.values())
+    return patients * (len(PLAN) + OBSERVATION_QUERIES) + len(of(resources, "Medication")) + further
+
+
+def test_cast_of_the_demo_is_pulled_within_one_minutes_calls() -> None:
+    assert first_pull_calls(generate(patients=12, seed=2, today=TODAY)) <= 240
 
 
 def test_practice_size_per_patient_is_believable() -> None:
@@ -173,10 +210,14 @@ def valid(resource: Json) -> bool:
     return True
 
 
+def odd(resource: Json) -> bool:
+    return "sourceChart" in resource or '""' in json.dumps(resource)
+
+
 def test_practice_is_valid_r4_but_for_a_few_odd_ones(practice: list[Json]) -> None:
     refused = [r for r in practice if not valid(r)]
     assert 0 < len(refused) <= 0.03 * len(practice)
-    assert all("sourceChart" in r or '""' in json.dumps(r) for r in refused)
+    assert all(odd(r) for r in refused)
 
 
 def test_people_are_fictional(practice: list[Json]) -> None:
@@ -208,6 +249,10 @@ def rate(hits: int, of_all: int) -> float:
         pytest.param("Patient", lambda r: not r["active"], 0.01, 0.25, id="inactive though living"),
         pytest.param("Patient", lambda r: len(r["name"]) == 2, 0.03, 0.35, id="former name second"),
         pytest.param("Encounter", lambda r: r["status"] == "planned", 0.04, 0.3, id="planned visits"),
+        pytest.param("Encounter", lambda r: r["class"]["code"] == "EMER", 0.02, 0.2, id="emergency visits"),
+        pytest.param("DiagnosticReport", lambda r: r["status"] == "preliminary", 0.02, 0.3, id="drafts of reports"),
+        pytest.param("DocumentReference", lambda r: r["status"] == "superseded", 0.02, 0.3, id="superseded documents"),
+        pytest.param("QuestionnaireResponse", lambda r: "total" in json.dumps(r).lower(), 0.2, 0.8, id="stated totals"),
         pytest.param(
             "Condition", lambda r: "clinicalStatus" not in r, 0.1, 0.6, id="conditions without clinicalStatus"
         ),
@@ -246,7 +291,7 @@ def test_laboratory_results_are_strings_reached_through_reports(practice: list[J
     referred = {n["reference"] for r in of(practice, "DiagnosticReport") for n in walk(r.get("result", [])) if n}
     assert labs
     for lab in labs:
-        assert re.fullmatch(r"\d+", lab["valueString"])
+        assert re.fullmatch(r"\d+|Positive", lab["valueString"])
         assert f"Observation/{lab['id']}" in referred
 
 

@@ -3,8 +3,10 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
 from emr.models import Practice, Resource
+from patients import bindings, listing
 from patients.models import Patient
 from patients.projection import Changes, rebuild
 
@@ -19,11 +21,16 @@ class Command(BaseCommand):
         parser.add_argument("--patient", metavar="UUID", type=UUID, help="only this patient")
 
     def handle(self, *args: Any, practice: str | None, patient: UUID | None, **options: Any) -> None:
-        changes = Changes()
+        changes, began = Changes(), timezone.now()
         wanted = self._patients(practice, patient)
         for done, (practice_id, fhir_id) in enumerate(wanted, start=1):
             changes += rebuild(practice_id, fhir_id)
+            for found in Patient.objects.select_related("practice").filter(practice=practice_id, fhir_id=fhir_id):
+                listing.refresh(found)
             self._show_progress(done, len(wanted))
+        if patient is None:
+            chosen = Practice.objects.get(code=practice).pk if practice else None
+            bindings.mark_rebuilt(chosen, entered_before=began)
         self.stdout.write(
             f"Patients: {len(wanted)}. Entries: {changes.new} new, {changes.changed} changed, "
             f"{changes.gone} gone, {changes.same} unchanged."
