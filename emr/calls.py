@@ -1,12 +1,15 @@
 """A call to a connection's server: through the one door, and out of the practice's budget."""
 
 import time
+from typing import TypeVar, overload
 
 from django.conf import settings
 
 from emr import budget
 from emr.models import Connection
 from emr.wire.http import Door, Throttled
+
+D = TypeVar("D", bound=Door)
 
 
 class OverBudget(Exception):
@@ -17,19 +20,34 @@ class OverBudget(Exception):
         self.seconds = seconds
 
 
-def door_to(connection: Connection) -> Door:
-    """A door to the connection's FHIR base and to the authorization hosts of its vendor."""
-    return Door(
+@overload
+def door_to(connection: Connection) -> Door: ...
+
+
+@overload
+def door_to(connection: Connection, kind: type[D]) -> D: ...
+
+
+def door_to(connection: Connection, kind: type[Door] = Door) -> Door:
+    """A door to the connection's FHIR base, to its vendor's authorization hosts and to those an admin confirmed."""
+    known = {f"https://{host}" for host in connection.profile.authorization_hosts}
+    return kind(
         connection.base_url,
-        other_hosts=frozenset(f"https://{host}" for host in connection.profile.authorization_hosts),
+        other_hosts=known.union(connection.confirmed_hosts),
         insecure=settings.INSECURE_FHIR_HOSTS,
     )
 
 
-def spend(connection: Connection) -> None:
-    """Count one call. Raises OverBudget, having counted nothing."""
+def spend(connection: Connection, *, interactive: bool = False) -> None:
+    """Count one call. Raises OverBudget, having counted nothing. `interactive`: somebody waits for it."""
     profile = connection.profile
-    wait = budget.shared().take(connection.budget_key, limit=profile.calls_per_window, window=profile.window_seconds)
+    wait = budget.shared().take(
+        connection.budget_key,
+        limit=profile.calls_per_window,
+        window=profile.window_seconds,
+        held_back=profile.calls_held_back,
+        interactive=interactive,
+    )
     if wait > 0:
         raise OverBudget(wait)
 

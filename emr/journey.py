@@ -1,7 +1,7 @@
 """Where a work item stands in its plan: the cursor, as values. Knows no database and makes no calls."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from emr.models import TypeOutcome
@@ -32,19 +32,23 @@ class Step:
 class Journey:
     """The cursor of a work item: which query of the plan, which page of it, and how the earlier ones ended.
 
+    `skip`: types that are fresh and not asked for; set before the first call.
     `references` is None until the plan's queries are done; then the reads left, as [type, id].
     `missing`: why the current list will not be whole though its pages are good, so far.
-    `answers`: per type, one [outcome, reason] for each query or read that ended.
+    `answers`: per type, one [outcome, reason, code of the catalogue or ""] for each query or read that ended.
+    `failing_from`: the first type that the failures at hand ended, "" when the last call was answered.
     `seen`: per type of the current query, marks of the ids sent so far (store.mark), until the type has ended.
     """
 
     profile: Profile
+    skip: list[str] | None = None
     position: int = 0
     next_url: str | None = None
     pages: list[str] = field(default_factory=list)
     tries: int = 0
     reauthorized: bool = False
     missing: str = ""
+    failing_from: str = ""
     answers: dict[str, list[list[str]]] = field(default_factory=dict)
     references: list[list[str]] | None = None
     seen: dict[str, list[str]] = field(default_factory=dict)
@@ -54,12 +58,15 @@ class Journey:
         return cls(profile=profile, **cursor)
 
     def dump(self) -> dict[str, Any]:
-        names = ("position", "next_url", "pages", "tries", "reauthorized", "missing", "answers", "references", "seen")
-        return {name: getattr(self, name) for name in names}
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "profile"}
 
     @property
     def plan_done(self) -> bool:
-        return self.position >= len(self.profile.plan)
+        """True when no query of the plan is left; goes past those of fresh types."""
+        plan, skip = self.profile.plan, self.skip or ()
+        while self.position < len(plan) and plan[self.position].resource_type in skip:
+            self.position += 1
+        return self.position >= len(plan)
 
     def next_step(self) -> Step | None:
         """The next call; None when the plan is done and no reference is left (or none was looked for yet)."""
@@ -73,7 +80,7 @@ class Journey:
 
     def page_read(self, next_url: str | None, *, missing: str = "") -> None:
         """A page is stored. Without a further one its query is over; a link seen before ends it too."""
-        self.tries, self.reauthorized = 0, False
+        self.tries, self.reauthorized, self.failing_from = 0, False, ""
         self.missing = self.missing or missing
         if next_url is None:
             self.ended(Outcome.NOT_FETCHED if self.missing else Outcome.COMPLETE, self.missing)
@@ -85,17 +92,36 @@ class Journey:
         self.pages.append(mark)
         self.next_url = next_url
 
-    def ended(self, outcome: Outcome, reason: str = "") -> None:
+    def ended(self, outcome: Outcome, reason: str = "", code: str = "") -> None:
         """The current query or read is over; go on to the next."""
         step = self.next_step()
         if step is None:
             return
-        self.answers.setdefault(step.resource_type, []).append([str(outcome), reason])
+        self.answers.setdefault(step.resource_type, []).append([str(outcome), reason, code])
         self.tries, self.reauthorized, self.missing, self.next_url, self.pages = 0, False, "", None, []
         if step.is_reference and self.references:
             self.references = self.references[1:]
         else:
             self.position += 1
+
+    def failed(self) -> None:
+        """The current query is given up after failures that may pass: remember where they began."""
+        step = self.next_step()
+        if step is not None and not self.failing_from:
+            self.failing_from = step.resource_type
+
+    def rewind(self) -> None:
+        """Back to where the failures began, and of that type to its first query: an outage ends no type."""
+        self.tries = 0
+        if not self.failing_from:
+            return
+        first = [n for n, query in enumerate(self.profile.plan) if query.resource_type == self.failing_from]
+        self.position = min([*first[:1], self.position])
+        undone = {query.resource_type for query in self.profile.plan[self.position :]}
+        for resource_type in undone.union(self.profile.read_by_reference):
+            self.answers.pop(resource_type, None)
+            self.seen.pop(resource_type, None)
+        self.failing_from, self.missing, self.next_url, self.pages, self.references = "", "", None, [], None
 
     def sent(self, marks: dict[str, list[str]]) -> None:
         """Ids of a page, by the type they were sent as."""
@@ -105,7 +131,7 @@ class Journey:
     def whole(self, resource_type: str) -> bool:
         """True when every query of the type ended complete: what was not sent is then no longer there."""
         answers = self.answers.get(resource_type, [])
-        return bool(answers) and all(outcome == Outcome.COMPLETE for outcome, _ in answers)
+        return bool(answers) and all(outcome == Outcome.COMPLETE for outcome, _, _ in answers)
 
     def type_ended(self, resource_type: str) -> bool:
         """True when no further query of the plan asks for this type."""
@@ -117,11 +143,16 @@ class Journey:
         A refused category beside answered ones leaves the type complete, and says which was refused.
         """
         answers = self.answers.get(resource_type, [])
-        reasons = "; ".join(dict.fromkeys(reason for _, reason in answers if reason))[:300]
-        outcomes = {outcome for outcome, _ in answers}
+        reasons = "; ".join(dict.fromkeys(reason for _, reason, _ in answers if reason))[:300]
+        outcomes = {outcome for outcome, _, _ in answers}
         for bad in (Outcome.NOT_FETCHED, Outcome.NOT_PERMITTED):
             if bad in outcomes:
                 return bad, reasons
         if outcomes == {Outcome.NOT_SUPPORTED}:
             return Outcome.NOT_SUPPORTED, reasons
         return Outcome.COMPLETE, reasons
+
+    def code(self, resource_type: str) -> str:
+        """The catalogue's code when every answer of the type has the same one, else ""."""
+        codes = {code for _, _, code in self.answers.get(resource_type, [])}
+        return codes.pop() if len(codes) == 1 else ""

@@ -7,18 +7,21 @@ it signs and stays published after it stopped. `kid` is the RFC 7638 thumbprint.
 import base64
 import hashlib
 import json
+from contextlib import suppress
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.db.models import F, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
-from emr.models import Algorithm, Environment, SigningKey
+from emr.models import Algorithm, Environment, JwksHit, SigningKey
 
 RSA_BITS = 3072
+RSA_SIZES = (2048, 3072, 4096)
 _PATHS = {Environment.PRODUCTION: "emr:jwks", Environment.SANDBOX: "emr:jwks_sandbox"}
 # RFC 7638 section 3.2: exactly these members, in this order, go into the thumbprint.
 _THUMBPRINT_MEMBERS = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y")}
@@ -28,18 +31,32 @@ class NoSigningKey(Exception):
     """There is no active key for this environment and algorithm."""
 
 
-def generate(*, environment: str, algorithm: str = Algorithm.RS384) -> SigningKey:
-    """A new key pair in state `next`: published at once, signing after `activate`."""
-    private: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+class KnownKey(Exception):
+    """This very key is here already: a key pair has one life, in one environment."""
+
+
+def generate(*, environment: str, algorithm: str = Algorithm.RS384, bits: int = RSA_BITS) -> SigningKey:
+    """A new key pair in state `next`: published at once, signing after `activate`.
+
+    bits: 2048, 3072 or 4096 for RSA; ES384 keys are on P-384. Raises ValueError for another size.
+    """
     if algorithm == Algorithm.ES384:
-        private = ec.generate_private_key(ec.SECP384R1())
-    else:
-        private = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
+        return store(ec.generate_private_key(ec.SECP384R1()), environment=environment, algorithm=algorithm)
+    if bits not in RSA_SIZES:
+        raise ValueError(f"an RSA key has {', '.join(map(str, RSA_SIZES))} bits")
+    private = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+    return store(private, environment=environment, algorithm=algorithm)
+
+
+def store(private: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, *, environment: str, algorithm: str) -> SigningKey:
+    """Keep a key pair in state `next`, its private half sealed. Raises KnownKey when it is here already."""
     pem = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()
     jwk = public_jwk(private.public_key())
     kid = thumbprint(jwk)
+    if (known := SigningKey.objects.filter(kid=kid).first()) is not None:
+        raise KnownKey(f"this key is here already: {known}")
     return SigningKey.objects.create(
         environment=environment,
         algorithm=algorithm,
@@ -52,17 +69,25 @@ def generate(*, environment: str, algorithm: str = Algorithm.RS384) -> SigningKe
 @transaction.atomic
 def activate(key: SigningKey) -> None:
     """Let this key sign; the one that signed before stays published as `retiring`."""
+    now = timezone.now()
     SigningKey.objects.filter(
         environment=key.environment, algorithm=key.algorithm, state=SigningKey.State.ACTIVE
-    ).exclude(pk=key.pk).update(state=SigningKey.State.RETIRING)
-    key.state, key.activated_at = SigningKey.State.ACTIVE, timezone.now()
-    key.save(update_fields=["state", "activated_at"])
+    ).exclude(pk=key.pk).update(state=SigningKey.State.RETIRING, retiring_at=now)
+    key.state, key.activated_at, key.retiring_at = SigningKey.State.ACTIVE, now, None
+    key.save(update_fields=["state", "activated_at", "retiring_at"])
 
 
 def retire(key: SigningKey) -> None:
     """Take the key out of the JWKS and forget its private half."""
     key.state, key.retired_at, key.private_pem = SigningKey.State.RETIRED, timezone.now(), ""
     key.save(update_fields=["state", "retired_at", "private_pem"])
+
+
+def mark_proved(key: SigningKey) -> None:
+    """A vendor gave a token for what this key signed; noted the first time."""
+    if key.proved_at is None or key.trial_code:
+        key.proved_at, key.trial_code = key.proved_at or timezone.now(), ""
+        SigningKey.objects.filter(pk=key.pk).update(proved_at=key.proved_at, trial_code="")
 
 
 def signing_key(environment: str, algorithm: str) -> SigningKey:
@@ -103,3 +128,21 @@ def thumbprint(jwk: dict[str, str]) -> str:
 def _b64(number: int, size: int | None = None) -> str:
     data = number.to_bytes(size or (number.bit_length() + 7) // 8, "big")
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def note_hit(environment: str, address: str, user_agent: str) -> None:
+    """Count who fetched the JWKS: one row a reader, the rows of the least recent given up beyond JwksHit.KEPT."""
+    now = timezone.now()
+    reader = {"environment": environment, "address": address, "user_agent": user_agent[:200]}
+    if JwksHit.objects.filter(**reader).update(count=F("count") + 1, last_at=now):
+        return
+    with suppress(IntegrityError), transaction.atomic():  # another process noted this reader at the same moment
+        JwksHit.objects.create(**reader)
+    kept = JwksHit.objects.order_by("-last_at").values("pk")[: JwksHit.KEPT]
+    if JwksHit.objects.count() > JwksHit.KEPT:
+        JwksHit.objects.exclude(pk__in=list(kept.values_list("pk", flat=True))).delete()
+
+
+def vendor_hits(environment: str) -> QuerySet[JwksHit]:
+    """Who fetched this environment's JWKS, our own self-tests left out; the latest first."""
+    return JwksHit.objects.filter(environment=environment).exclude(user_agent=JwksHit.OWN_AGENT)

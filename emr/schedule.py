@@ -1,25 +1,33 @@
 """What is due, in which order, and the hint to a worker that it is. The rows decide; a message is only a hint."""
 
 import logging
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from celery import current_app
+from django.contrib.auth.models import AnonymousUser
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from emr import catalogue
-from emr.models import Connection, Enrolment, Pull, WorkItem
+from emr import audit, breaker, catalogue, freshness
+from emr.models import Connection, DoctorReport, Enrolment, LookUp, Pull, Quarantine, TypeOutcome, User, WorkItem
 
 log = logging.getLogger(__name__)
 
-DAILY = timedelta(hours=24)
 # A message not taken up within this time is taken for lost and sent again; a second one does no harm.
 REPUBLISH = timedelta(seconds=30)
 RECHECK = timedelta(seconds=60)
 ITEMS_A_TICK = 100
+# So long before an appointment, what would be too old by then is fetched anew; within it, a miss is retried hourly.
+AHEAD = timedelta(hours=12)
+RETRY = timedelta(hours=1)
+RECENT = timedelta(days=7)
+VIEWED_AGAIN = timedelta(minutes=15)
+
+Rank = WorkItem.Rank
 
 
 def publish(task: str, *args: object) -> bool:
@@ -33,47 +41,261 @@ def publish(task: str, *args: object) -> bool:
     return True
 
 
+def publish_soon(item_id: UUID, seconds: float) -> None:
+    """Hint at an item in a moment. The worker that gets the message keeps it until then: for seconds, not minutes."""
+    try:
+        current_app.send_task("emr.tasks.run_item", args=[str(item_id)], countdown=seconds, retry=False)
+    except (OperationalError, OSError):
+        log.warning("no broker for a repeated item")
+
+
+# --- what people do ---
+
+
 def request_pull(connection: Connection, reason: str) -> int:
-    """Make every enrolled patient of the connection due now. Returns how many."""
-    due = connection.enrolments.update(due_at=timezone.now(), due_reason=reason)
+    """Make every enrolled patient of the connection due now, with every type. Returns how many."""
+    return _ask(connection.enrolments.all(), reason)
+
+
+@transaction.atomic
+def refresh(practice_id: UUID, patient_fhir_id: str, by: User | AnonymousUser | None) -> bool:
+    """Staff want this patient now: before all others, every type; audited. False when no connection pulls them."""
+    rows = Enrolment.objects.filter(connection__practice_id=practice_id, patient_fhir_id=patient_fhir_id)
+    rows = rows.exclude(connection__state=Connection.State.REVOKED)
+    for enrolment in rows.select_related("connection__practice"):
+        practice = enrolment.connection.practice
+        audit.record(audit.Action.PULL, by=by, practice=practice, object_id=enrolment.pk, detail="asked for a refresh")
+    return _ask(rows, "asked for by staff") > 0
+
+
+@transaction.atomic
+def _ask(rows: QuerySet[Enrolment], reason: str) -> int:
+    now = timezone.now()
+    # An item nobody has begun takes the wish along; one that is under way only moves up, and the wish stays due.
+    begun = Q(lease__isnull=False) | ~Q(cursor={})
+    waiting = WorkItem.objects.filter(state=WorkItem.State.QUEUED, enrolment__in=rows.values("pk"))
+    waiting.exclude(begun).update(wanted_at=None)
+    waiting.update(rank=Rank.ASKED, rank_order=now.timestamp())
+    asked = rows.update(due_at=now, due_reason=reason[:100], asked_at=now)
+    taken = WorkItem.objects.filter(state=WorkItem.State.QUEUED, enrolment=OuterRef("pk"), wanted_at=None, cursor={})
+    Enrolment.objects.filter(Exists(taken), pk__in=rows.values("pk")).update(due_at=None, asked_at=None)
     transaction.on_commit(lambda: publish("emr.tasks.tick"))
-    return due
+    return asked
+
+
+def viewed(practice_id: UUID, patient_fhir_id: str) -> None:
+    """Staff opened this patient's history: recently viewed patients are fetched before others. Cheap to call often."""
+    now = timezone.now()
+    Enrolment.objects.filter(
+        Q(viewed_at=None) | Q(viewed_at__lt=now - VIEWED_AGAIN),
+        connection__practice_id=practice_id,
+        patient_fhir_id=patient_fhir_id,
+    ).update(viewed_at=now)
+
+
+def cancel(pull_id: UUID) -> bool:
+    """End a pull: what it has stored stays, its other patients are due again as usual. False: it had ended.
+
+    A worker in the middle of an item has lost its lease by this, and commits nothing more.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        ended = Pull.objects.filter(pk=pull_id, state__in=Pull.OPEN).update(
+            state=Pull.State.CANCELLED, finished_at=now, probe_at=None, **breaker.CLOSED
+        )
+        if not ended:
+            return False
+        left = WorkItem.objects.filter(pull_id=pull_id, state=WorkItem.State.QUEUED)
+        for enrolment in Enrolment.objects.filter(items__in=left, due_at=None).select_related(
+            "connection__registration"
+        ):
+            due_again(enrolment, "after a cancelled pull")
+        left.update(
+            state=WorkItem.State.CANCELLED,
+            lease=None,
+            lease_until=None,
+            finished_at=now,
+            reason="the pull was cancelled",
+        )
+    return True
+
+
+# --- what is due ---
+
+
+def due_again(enrolment: Enrolment, reason: str = "daily") -> None:
+    """Its item has ended: due when the first of its lists has outlived itself, unless it is due already."""
+    now = timezone.now()
+    life = enrolment.connection.profile.freshness.shortest
+    Enrolment.objects.filter(pk=enrolment.pk, due_at=None).update(due_at=now + life, due_reason=reason)
+    Enrolment.objects.filter(pk=enrolment.pk).update(pulled_at=now)
 
 
 def open_pulls() -> int:
-    """Open a pull, with one item for each due patient, on every active connection that has none running."""
+    """Open a pull, with one item for each due patient, on every active connection that has none under way.
+
+    Patients whom staff wait for or who come today or tomorrow join the pull that is under way. Returns how many were
+    opened.
+    """
+    breaker.half_open()
+    _before_appointments()
     opened = 0
     due = Q(enrolments__due_at__lte=timezone.now())
-    idle = Connection.objects.filter(due, state=Connection.State.ACTIVE).exclude(pulls__state=Pull.State.RUNNING)
-    for connection in idle.distinct():
+    for connection in Connection.objects.filter(due, state=Connection.State.ACTIVE).distinct():
         try:
             opened += _open_pull(connection)
         except IntegrityError:
-            continue  # another beat was quicker: one running pull per connection is the database's rule
+            continue  # another beat was quicker: one open pull per connection is the database's rule
     return opened
+
+
+def _before_appointments() -> None:
+    """Who comes within the next hours is due now if something would be too old by then. Once, then hourly at most."""
+    now = timezone.now()
+    waiting = WorkItem.objects.filter(enrolment=OuterRef("pk"), state=WorkItem.State.QUEUED)
+    missed = TypeOutcome.objects.filter(enrolment=OuterRef("pk"), outcome=TypeOutcome.Outcome.NOT_FETCHED)
+    coming = Enrolment.objects.filter(
+        Q(due_at=None) | Q(due_at__gt=now),
+        Q(pulled_at=None) | Q(pulled_at__lt=F("next_appointment_at") - AHEAD) | Exists(missed),
+        Q(pulled_at=None) | Q(pulled_at__lt=now - RETRY),
+        ~Exists(waiting),
+        next_appointment_at__gt=now,
+        next_appointment_at__lte=now + AHEAD,
+        connection__state=Connection.State.ACTIVE,
+    )
+    late = [
+        enrolment.pk
+        for enrolment in freshness.with_outcomes(coming)
+        if freshness.not_fresh(enrolment, enrolment.connection.profile, _wanted_at(enrolment, now) or now)
+    ]
+    Enrolment.objects.filter(pk__in=late).update(due_at=now, due_reason="before an appointment")
+
+
+def _wanted_at(enrolment: Enrolment, now: datetime) -> datetime | None:
+    """Until when what is on file must stay fresh not to be fetched: now, or the appointment that is near.
+
+    None when a person asked: everything is fetched.
+    """
+    if enrolment.asked_at is not None:
+        return None
+    at = enrolment.next_appointment_at
+    return at if at is not None and now < at <= now + AHEAD else now
 
 
 @transaction.atomic
 def _open_pull(connection: Connection) -> int:
-    enrolments = connection.enrolments.filter(due_at__lte=timezone.now()).order_by("due_at", "created_at")
-    pull = Pull.objects.create(connection=connection, practice_id=connection.practice_id)
-    items = [WorkItem(pull=pull, enrolment=enrolment) for enrolment in enrolments]
+    now = timezone.now()
+    # Locked, so that it is not ended while items join it.
+    pull = connection.pulls.select_for_update().filter(state__in=Pull.OPEN).first()
+    open_items = WorkItem.objects.filter(enrolment=OuterRef("pk"), state=WorkItem.State.QUEUED)
+    due = connection.enrolments.filter(~Exists(open_items), due_at__lte=now)
+    start, end = freshness.today_and_tomorrow(connection.practice, now)
+    if pull is not None:
+        due = due.filter(Q(asked_at__isnull=False) | Q(next_appointment_at__gte=start, next_appointment_at__lt=end))
+    enrolments = list(due)
+    if not enrolments:
+        return 0
+    joined = pull is not None
+    if pull is None:
+        pull = Pull.objects.create(connection=connection, practice_id=connection.practice_id)
+    items = [_item(pull, enrolment, (start, end), now) for enrolment in enrolments]
     WorkItem.objects.bulk_create(items, batch_size=200)
-    Enrolment.objects.filter(items__pull=pull).update(due_at=None)
-    return 1
+    _taken(enrolments)
+    return 0 if joined else 1
+
+
+def _taken(enrolments: Iterable[Enrolment]) -> None:
+    pks = [enrolment.pk for enrolment in enrolments]
+    for start in range(0, len(pks), 500):
+        Enrolment.objects.filter(pk__in=pks[start : start + 500]).update(due_at=None, asked_at=None)
+
+
+def _item(pull: Pull, enrolment: Enrolment, days: tuple[datetime, datetime], now: datetime) -> WorkItem:
+    rank, order = _rank(enrolment, days, now)
+    return WorkItem(pull=pull, enrolment=enrolment, rank=rank, rank_order=order, wanted_at=_wanted_at(enrolment, now))
+
+
+def _rank(enrolment: Enrolment, days: tuple[datetime, datetime], now: datetime) -> tuple[int, float]:
+    """Who comes first, and the place among those alike: the smaller, the sooner."""
+    at, start, end = enrolment.next_appointment_at, *days
+    if enrolment.asked_at is not None:
+        return Rank.ASKED, enrolment.asked_at.timestamp()
+    if at is not None and start <= at < end:
+        return Rank.SOON, at.timestamp()
+    if at is not None and end <= at < start + timedelta(days=7):
+        return Rank.WEEK, at.timestamp()
+    if enrolment.viewed_at is not None and enrolment.viewed_at > now - RECENT:
+        return Rank.VIEWED, -enrolment.viewed_at.timestamp()
+    return Rank.OLDEST, enrolment.pulled_at.timestamp() if enrolment.pulled_at else 0.0
+
+
+# --- what waits for a worker ---
+
+
+def _takeable(now: datetime) -> QuerySet[WorkItem]:
+    """Items that a worker could take now, the most urgent first."""
+    free = Q(lease_until=None) | Q(lease_until__lt=now)
+    ready = Q(not_before=None) | Q(not_before__lte=now)
+    # What staff wait for may still have one of the calls held back for it.
+    called = Q(pull__hold_until=None) | Q(pull__hold_until__lte=now) | Q(rank=Rank.ASKED)
+    return WorkItem.objects.filter(
+        free,
+        ready,
+        called,
+        state=WorkItem.State.QUEUED,
+        pull__state=Pull.State.RUNNING,
+        pull__connection__state=Connection.State.ACTIVE,
+    ).order_by("rank", "rank_order", "enrolment__created_at", "pk")
 
 
 def waiting_items() -> list[UUID]:
     """Items that a worker could take now and that no recent message names; marked as published."""
     now = timezone.now()
+    unsent = (
+        Q(published_at=None)
+        | Q(published_at__lt=now - REPUBLISH)
+        | Q(not_before__gt=F("published_at"))
+        | Q(pull__hold_until__gt=F("published_at"), pull__hold_until__lte=now)
+    )
+    rows = _takeable(now).filter(unsent).values_list("pk", "pull_id", "pull__probing")[:ITEMS_A_TICK]
+    ids: list[UUID] = []
+    probed: set[UUID] = set()
+    for pk, pull_id, probing in rows:
+        if probing and pull_id in probed:
+            continue
+        probed.add(pull_id)
+        ids.append(pk)
+    WorkItem.objects.filter(pk__in=ids).update(published_at=now)
+    return ids
+
+
+def ahead_of(item_id: UUID) -> UUID | None:
+    """Something staff wait for on the same connection, which a worker does before this item."""
+    asked = _takeable(timezone.now()).filter(rank=Rank.ASKED).exclude(pk=item_id)
+    item = WorkItem.objects.filter(pk=item_id, rank__gt=Rank.ASKED).values("pull__connection")
+    return asked.filter(pull__connection__in=item).values_list("pk", flat=True).first()
+
+
+def look_ups_waiting() -> list[UUID]:
+    """Look-ups that a worker could take now and that no recent message names; old ones are deleted."""
+    now = timezone.now()
+    LookUp.objects.filter(created_at__lt=now - timedelta(days=1)).delete()
     free = Q(lease_until=None) | Q(lease_until__lt=now)
     ready = Q(not_before=None) | Q(not_before__lte=now)
     unsent = Q(published_at=None) | Q(published_at__lt=now - REPUBLISH) | Q(not_before__gt=F("published_at"))
-    items = WorkItem.objects.filter(
-        free, ready, unsent, state=WorkItem.State.QUEUED, pull__connection__state=Connection.State.ACTIVE
-    ).order_by("pull__started_at", "enrolment__created_at", "pk")
-    ids = list(items.values_list("pk", flat=True)[:ITEMS_A_TICK])
-    WorkItem.objects.filter(pk__in=ids).update(published_at=now)
+    rows = LookUp.objects.filter(
+        free, ready, unsent, state=LookUp.State.QUEUED, connection__state=Connection.State.ACTIVE
+    )
+    ids = list(rows.values_list("pk", flat=True)[:ITEMS_A_TICK])
+    LookUp.objects.filter(pk__in=ids).update(published_at=now)
+    return ids
+
+
+def retries_waiting() -> list[UUID]:
+    """Quarantined bytes that staff want tried again, asked for longer ago than a message takes."""
+    asked = Quarantine.objects.filter(retry_asked_at__lt=timezone.now() - REPUBLISH, released_at=None)
+    ids = list(asked.values_list("pk", flat=True)[:ITEMS_A_TICK])
+    Quarantine.objects.filter(pk__in=ids).update(retry_asked_at=timezone.now())
     return ids
 
 
@@ -85,13 +307,32 @@ def connections_to_check() -> list[UUID]:
     return [pk for pk, code in degraded if catalogue.explain(code).retries in {"backs off", "once"}]
 
 
+def self_tests_waiting() -> list[UUID]:
+    """Connections whose self-test was asked for and not taken up within the time of a lost message."""
+    now = timezone.now()
+    sent = Q(alive_at__lt=now - REPUBLISH) | Q(alive_at=None, created_at__lt=now - REPUBLISH)
+    waiting = DoctorReport.objects.filter(sent, state=DoctorReport.State.QUEUED)
+    found = list(waiting.values_list("pk", "connection_id"))
+    DoctorReport.objects.filter(pk__in=[pk for pk, _ in found]).update(alive_at=now)
+    return [connection_id for _, connection_id in found]
+
+
 def finish_pulls(pull_id: UUID | None = None) -> None:
     """Close the running pulls (or this one) whose items are all done."""
     running = Pull.objects.filter(state=Pull.State.RUNNING)
     if pull_id is not None:
         running = running.filter(pk=pull_id)
-    for pull in running.exclude(items__state=WorkItem.State.QUEUED):
-        given_up = pull.items.filter(state=WorkItem.State.FAILED).exists()
-        unfetched = pull.items.filter(enrolment__outcomes__outcome="not-fetched").exists()
-        state = Pull.State.INCOMPLETE if given_up or unfetched else Pull.State.COMPLETE
-        Pull.objects.filter(pk=pull.pk, state=Pull.State.RUNNING).update(state=state, finished_at=timezone.now())
+    for pk in running.exclude(items__state=WorkItem.State.QUEUED).values_list("pk", flat=True):
+        _finish_pull(pk)
+
+
+@transaction.atomic
+def _finish_pull(pull_id: UUID) -> None:
+    pull = Pull.objects.select_for_update().filter(pk=pull_id, state=Pull.State.RUNNING).first()
+    # Asked again under the lock: an item may have joined meanwhile.
+    if pull is None or pull.items.filter(state=WorkItem.State.QUEUED).exists():
+        return
+    given_up = pull.items.filter(state=WorkItem.State.FAILED).exists()
+    unfetched = pull.items.filter(enrolment__outcomes__outcome=TypeOutcome.Outcome.NOT_FETCHED).exists()
+    state = Pull.State.INCOMPLETE if given_up or unfetched else Pull.State.COMPLETE
+    Pull.objects.filter(pk=pull_id).update(state=state, finished_at=timezone.now(), **breaker.CLOSED)

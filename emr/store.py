@@ -56,9 +56,7 @@ def keep(entries: Sequence[Entry], *, connection: Connection, patient_fhir_id: s
     return _upsert(good, connection, patient_fhir_id, query) + Counts(quarantined=len(quarantine))
 
 
-def mark_gone(
-    connection: Connection, *, patient_fhir_id: str, resource_type: str, seen: Collection[str]
-) -> int:
+def mark_gone(connection: Connection, *, patient_fhir_id: str, resource_type: str, seen: Collection[str]) -> int:
     """After a complete pass over a patient's type: what is on file and was not sent is "no longer sent".
 
     Never deleted: histories and audit refer to it, and a server may send it again. `seen`: `mark` of each id sent.

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from celery import shared_task
 
-from emr import calls, doctor, pulls, schedule, tokens
+from emr import calls, doctor, look_ups, pulls, quarantine, rotation, schedule, tokens
 from emr.models import Connection
 
 
@@ -16,8 +16,15 @@ def tick() -> None:
     schedule.finish_pulls()
     for connection_id in schedule.connections_to_check():
         schedule.publish("emr.tasks.check_connection", connection_id)
+    doctor.bury_dead()
+    for connection_id in schedule.self_tests_waiting():
+        schedule.publish(doctor.TASK, connection_id)
     for item_id in schedule.waiting_items():
         schedule.publish("emr.tasks.run_item", item_id)
+    for look_up_id in schedule.look_ups_waiting():
+        schedule.publish("emr.tasks.look_up", look_up_id)
+    for quarantined_id in schedule.retries_waiting():
+        schedule.publish("emr.tasks.retry_quarantined", quarantined_id)
 
 
 @shared_task
@@ -27,11 +34,38 @@ def run_item(item_id: str) -> None:
 
 
 @shared_task
+def look_up(look_up_id: str) -> None:
+    """One person whom staff seek in the EMR."""
+    look_ups.run(UUID(look_up_id))
+
+
+@shared_task
+def retry_quarantined(quarantined_id: str) -> None:
+    """Bytes that could not be kept, once more."""
+    quarantine.retry(UUID(quarantined_id))
+
+
+@shared_task
 def check_connection(connection_id: str) -> None:
-    """The connection's self-test; its verdict is on the connection."""
+    """The connection's quick check; its verdict is on the connection."""
     connection = Connection.objects.select_related("practice", "registration").filter(pk=connection_id).first()
     if connection is None:
         return
     # No call to be had, or somebody is at it: the next tick asks again.
     with suppress(calls.OverBudget, tokens.TokenBusy):
         doctor.check(connection)
+
+
+@shared_task
+def examine_connection(connection_id: str) -> None:
+    """The connection's full self-test, if one was asked for and nobody has begun it."""
+    doctor.run_requested(connection_id)
+
+
+@shared_task
+def advance_keys(key_id: str = "") -> None:
+    """Take every signing key a step further that is due; with an id, try and promote that key now."""
+    if key_id:
+        rotation.promote(UUID(key_id))
+    else:
+        rotation.advance()

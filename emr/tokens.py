@@ -13,13 +13,15 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from emr import calls, discovery, fields, keys
-from emr.models import Connection, SystemToken
+from emr.models import Connection, SigningKey, SystemToken
 from emr.wire import smart
 from emr.wire.errors import NeverAgain, Throttled
 from emr.wire.http import Door
 
 # A claim older than this is of a worker that died in the call.
 CLAIM_LIFE = timedelta(seconds=90)
+# Renewed so long before its end: a call in flight must not outlive it.
+MARGIN = timedelta(seconds=30)
 
 
 class TokenBusy(Exception):
@@ -44,8 +46,8 @@ def system_access(connection: Connection, door: Door) -> Access:
     """
     scope = " ".join(sorted(connection.registration.scopes.split()))
     token, _ = SystemToken.objects.get_or_create(connection=connection, scope=scope)
-    if token.is_fresh(_margin(token)):
-        return Access(token.access_token, token.granted_scope or scope, token.generation)
+    if token.is_fresh(MARGIN):
+        return Access(token.access_token, token.granted_scope, token.generation)
     now = timezone.now()
     claimed = SystemToken.objects.filter(
         Q(claimed_at=None) | Q(claimed_at__lt=now - CLAIM_LIFE), pk=token.pk, generation=token.generation
@@ -54,10 +56,18 @@ def system_access(connection: Connection, door: Door) -> Access:
         raise TokenBusy
     try:
         answer = _mint(connection, door, scope)
-    finally:
-        # Also after success: the row below is found by its generation, and a claim without an owner is harmless.
+    except BaseException:
         SystemToken.objects.filter(pk=token.pk, claimed_at=now).update(claimed_at=None)
+        raise
     return _persist(token, answer, scope)
+
+
+def trial(connection: Connection, door: Door, key: SigningKey) -> None:
+    """Have a token minted with this key, whatever key signs otherwise, and throw the token away.
+
+    The key is proved by it. Raises calls.OverBudget, WireError or fields.SecretUnreadable.
+    """
+    _mint(connection, door, " ".join(sorted(connection.registration.scopes.split())), key)
 
 
 def drop(connection: Connection, access: Access) -> None:
@@ -65,42 +75,42 @@ def drop(connection: Connection, access: Access) -> None:
     SystemToken.objects.filter(connection=connection, generation=access.generation).update(expires_at=None)
 
 
-def _margin(token: SystemToken) -> timedelta:
-    """Renewed so long before its end: a call in flight must not outlive it."""
-    return timedelta(seconds=30)
-
-
 def _persist(token: SystemToken, answer: smart.TokenAnswer, scope: str) -> Access:
-    granted = answer.scope or ""
+    granted = scope if answer.scope is None else answer.scope
     SystemToken.objects.filter(pk=token.pk, generation=token.generation).update(
         access_token=fields.seal(token, "access_token", token.pk, answer.access_token),
         granted_scope=granted,
         expires_at=timezone.now() + timedelta(seconds=answer.expires_in),
         generation=F("generation") + 1,
+        claimed_at=None,
     )
-    return Access(answer.access_token, granted or scope, token.generation + 1)
+    return Access(answer.access_token, granted, token.generation + 1)
 
 
-def _mint(connection: Connection, door: Door, scope: str) -> smart.TokenAnswer:
+def _mint(connection: Connection, door: Door, scope: str, key: SigningKey | None = None) -> smart.TokenAnswer:
     """Ask the authorization server, with an assertion made for this request alone (its jti serves once)."""
     registration = connection.registration
     if not registration.client_id:
         raise NeverAgain("CFG_CLIENT_ID", "the registration has no client id")
     configuration = discovery.configuration(connection, door)
     try:
-        key = keys.signing_key(registration.environment, registration.signing_algorithm)
+        key = key or keys.signing_key(registration.environment, registration.signing_algorithm)
     except keys.NoSigningKey as exc:
         raise NeverAgain("KEY_MISSING", str(exc)) from None
     assertion = smart.client_assertion(
         client_id=registration.client_id,
-        token_endpoint=configuration.token_endpoint,
+        # As discovered, unless the vendor was found to want one fixed audience.
+        token_endpoint=registration.assertion_audience or configuration.token_endpoint,
         private_key_pem=key.private_pem.encode(),
         kid=key.kid,
         alg=key.algorithm,
         now=time.time(),
     )
+    extra = connection.extra_params(registration.extra_token_params)
     calls.spend(connection)
     try:
-        return smart.client_credentials(door, configuration, assertion=assertion, scope=scope, extra={})
+        answer = smart.client_credentials(door, configuration, assertion=assertion, scope=scope, extra=extra)
     except Throttled as refusal:
         raise calls.throttled(connection, refusal) from None
+    keys.mark_proved(key)
+    return answer

@@ -11,6 +11,7 @@ app = Celery("headachemd")
 app.config_from_object(settings.CELERY)
 app.conf.beat_schedule = {
     "tick": {"task": "emr.tasks.tick", "schedule": settings.TICK_SECONDS, "options": {"expires": 60}},
+    "advance-keys": {"task": "emr.tasks.advance_keys", "schedule": 300, "options": {"expires": 240}},
 }
 app.conf.beat_schedule_filename = str(settings.VAR_DIR / "beat")
 app.autodiscover_tasks()

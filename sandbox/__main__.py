@@ -50,6 +50,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--page-size", type=int, default=defaults.page_size)
     parser.add_argument("--token-life", type=int, default=defaults.token_life, metavar="SECONDS")
     parser.add_argument("--state", type=Path, metavar="FILE", help="keeps registered clients over restarts")
+    parser.add_argument("--certificate", type=Path, metavar="PEM", help="serve https with this certificate and key")
     parser.add_argument("--quiet", action="store_true", help="no line per request")
     return parser
 
@@ -74,6 +75,7 @@ def read_config(arguments: Sequence[str]) -> SandboxConfig:
             token_life=options.token_life,
             state_file=options.state,
             quiet=options.quiet,
+            certificate=options.certificate,
         )
     except ConfigError as error:
         parser.error(str(error))

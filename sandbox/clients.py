@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from sandbox.access_scopes import SCOPES_SUPPORTED, default_scopes
 
 ALGORITHMS = ("RS384", "ES384")
-APP_TYPES = ("backend-single", "backend-bulk")
+BACKEND_TYPES = ("backend-single", "backend-bulk")
+APP_TYPES = (*BACKEND_TYPES, "patient", "provider")
 
 
 class RegistrationError(ValueError):
@@ -28,7 +29,8 @@ class RegisteredClient:
         jwks_url: where its public keys are published (https, or plain http on loopback).
         scopes: the scopes ticked on the portal.
         alg: the one signing algorithm its assertions may use.
-        app_type: ``backend-single`` or ``backend-bulk``, which differ in the Group scope rule.
+        app_type: ``backend-single`` or ``backend-bulk``, which differ in the Group scope rule; ``patient`` and
+            ``provider`` get their tokens by a launch alone.
         active: False plays an app that the practice has switched off.
     """
 

@@ -34,6 +34,7 @@ class SandboxConfig:
         page_size: entries of a Bundle page.
         token_life: seconds an access token is good for.
         state_file: JSON file in which registered clients outlive a restart.
+        certificate: PEM file with certificate and private key; given, https is served instead of http.
         clock: POSIX time in seconds; rules about minutes, tokens and assertions ask it.
     """
 
@@ -52,6 +53,7 @@ class SandboxConfig:
     token_life: int = 300
     state_file: Path | None = None
     quiet: bool = True
+    certificate: Path | None = None
     clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:

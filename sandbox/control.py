@@ -74,7 +74,7 @@ def calls(state: SandboxState, request: Request) -> Response:
 
 
 def reset(state: SandboxState, request: Request) -> Response:
-    """Forgets ledger, counters and faults."""
+    """Forgets ledger, counters and faults, and sets the clock right."""
     state.reset()
     return json_response(200, {"reset": True})
 
@@ -136,6 +136,16 @@ def remove_chart(state: SandboxState, request: Request) -> Response:
     return json_response(200 if removed else 404, {"removed": removed})
 
 
+def set_clock(state: SandboxState, request: Request) -> Response:
+    """Puts the server's clock so many ``seconds`` ahead of the machine's; negative for behind."""
+    document = _body(request)
+    seconds = document.get("seconds") if isinstance(document, dict) else None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise ControlError("seconds must be a number")
+    state.clock_offset = float(seconds)
+    return json_response(200, {"seconds": state.clock_offset})
+
+
 def list_faults(state: SandboxState, request: Request) -> Response:
     """``{"faults": […]}``: the orders and how often each has struck."""
     return json_response(200, {"faults": state.faults.as_json()})
@@ -167,6 +177,7 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("GET", "charts"): list_charts,
     ("POST", "charts"): change_charts,
     ("DELETE", "charts"): remove_chart,
+    ("POST", "clock"): set_clock,
     ("GET", "faults"): list_faults,
     ("POST", "faults"): order_fault,
     ("DELETE", "faults"): withdraw_faults,

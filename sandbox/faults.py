@@ -112,6 +112,28 @@ def not_enabled(scene: Scene) -> Response:
     return Response(400, b"FHIR app authentication is not enabled", TEXT)
 
 
+def access_denied(scene: Scene) -> Response:
+    """The authorization server's answer for everything else, which comes as a server error."""
+    return json_response(500, {"error": "access_denied", "error_description": "Access denied."})
+
+
+def repeated(scene: Scene) -> Response:
+    """Something on the way sends the request twice; the client sees the answer to the second."""
+    scene.proceed(scene.request)
+    return scene.proceed(scene.request)
+
+
+def altered_json(scene: Scene) -> Response:
+    """The normal JSON object with members replaced (``set``) and left out (``remove``)."""
+    response = scene.proceed(scene.request)
+    if response.status != 200 or not response.body.startswith(b"{"):
+        return response
+    document = {**json.loads(response.body), **scene.argument("set", {})}
+    for name in scene.argument("remove", []):
+        document.pop(str(name), None)
+    return replace(response, body=json.dumps(document, ensure_ascii=False).encode())
+
+
 def bad_entry(scene: Scene) -> Response:
     """One more entry in the page, broken in the way asked for; the others stay as they are."""
     broken = BROKEN_RESOURCES[scene.argument("entry", "no-id")] % {
@@ -207,6 +229,9 @@ FAULTS: Mapping[str, FaultKind] = {
     "stall": FaultKind(stall, {"seconds": NUMBER}),
     "swap-error-403": FaultKind(swapped_error),
     "not-enabled": FaultKind(not_enabled),
+    "access-denied": FaultKind(access_denied),
+    "repeated": FaultKind(repeated),
+    "altered-json": FaultKind(altered_json, {"set": dict, "remove": list}),
     "bad-entry": FaultKind(bad_entry, {"entry": str}, searches_only=True),
     "foreign-next": FaultKind(foreign_next, {"to": str, "url": str}, searches_only=True),
     "operation-outcome-entry": FaultKind(outcome_entry, {"mode": str}, searches_only=True),

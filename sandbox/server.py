@@ -1,6 +1,7 @@
-"""The sandbox on a socket: HTTP/1.1 with keep-alive, one thread a connection."""
+"""The sandbox on a socket: HTTP/1.1 with keep-alive, over TLS where asked, one thread a connection."""
 
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -9,6 +10,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from http.client import responses as REASONS
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -124,6 +126,12 @@ class _Server(ThreadingHTTPServer):
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
+    def serve_tls(self, certificate: Path) -> None:
+        """Speaks https with this certificate from now on; the handshake is each connection's own thread's."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+
     def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
         with self._open_lock:
             self._open.add(request)
@@ -135,8 +143,8 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is no error of ours."""
-        if not isinstance(sys.exception(), ConnectionError):
+        """A client that went away, or does not trust our certificate, is no error of ours."""
+        if not isinstance(sys.exception(), ConnectionError | ssl.SSLError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
     def hang_up(self) -> None:
@@ -165,7 +173,11 @@ class Sandbox:
         """Binds, loads the charts and serves."""
         server = _Server((self.config.host, self.config.port))
         try:
-            server.state = SandboxState(self.config, f"http://{self.config.host}:{server.server_port}")
+            scheme = "http"
+            if self.config.certificate is not None:
+                server.serve_tls(self.config.certificate)
+                scheme = "https"
+            server.state = SandboxState(self.config, f"{scheme}://{self.config.host}:{server.server_port}")
         except BaseException:
             server.server_close()
             raise
@@ -206,7 +218,7 @@ class Sandbox:
 
     @property
     def fhir_base(self) -> str:
-        """``http://host:port/fhir/r4/CODE``, without a trailing slash."""
+        """``http(s)://host:port/fhir/r4/CODE``, without a trailing slash."""
         return self.state.fhir_base
 
     @property

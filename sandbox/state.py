@@ -29,7 +29,7 @@ class SandboxState:
         self.config = config
         self.origin = origin
         self.fhir_base = f"{origin}/fhir/r4/{config.practice}"
-        self.clock = config.clock
+        self.clock_offset = 0.0
         self.stopping = threading.Event()
         self.charts = ChartStore()
         self.rejected: list[Unservable] = []
@@ -51,6 +51,10 @@ class SandboxState:
         self.faults = FaultBook()
         self._load()
 
+    def clock(self) -> float:
+        """POSIX seconds as this practice's server sees them."""
+        return self.config.clock() + self.clock_offset
+
     def _load(self) -> None:
         config = self.config
         self.rejected += loading.load(self.charts, loading.read_folders(config.data))
@@ -64,7 +68,11 @@ class SandboxState:
         return [*self.rejected, *find_unservable(self.charts)]
 
     def reset(self) -> None:
-        """Forgets ledger, counters, faults and reported refusals; charts, clients and tokens stay."""
+        """Forgets ledger, counters, faults and reported refusals, and sets the clock right.
+
+        Charts, clients and tokens stay.
+        """
+        self.clock_offset = 0.0
         self.ledger.reset()
         self.calls.reset()
         self.faults.clear()

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from sandbox import assertions
 from sandbox.access_scopes import GROUP_SCOPES, SCOPES_SUPPORTED, is_within, parse
 from sandbox.assertions import SeenAssertions, invalid_client, invalid_grant, oauth_refusal
-from sandbox.clients import ClientRegistry, RegisteredClient
+from sandbox.clients import BACKEND_TYPES, ClientRegistry, RegisteredClient
 from sandbox.jwks import JwksCache
 from sandbox.messages import Refusal, Request, Response, json_response
 
@@ -95,6 +95,7 @@ class TokenEndpoint:
         check_grant_type(form)
         check_single_authentication(request, form)
         client = self._authenticate(form, stale_jwks=request.stale_jwks)
+        check_app_type(client)
         scopes = granted_scopes(client, form.get("scope", ""))
         scopes = tuple(scope for scope in scopes if _type_of(scope) not in request.withheld_types)
         token = self._tokens.mint(client.client_id, scopes)
@@ -151,6 +152,12 @@ def check_grant_type(form: dict[str, str]) -> None:
         raise access_denied("no grant_type")
     if form["grant_type"] != "client_credentials":
         raise oauth_refusal(400, "unsupported_grant_type", "Unsupported grant type.", "grant_type")
+
+
+def check_app_type(client: RegisteredClient) -> None:
+    """Only backend apps may ask for a token without a launch."""
+    if client.app_type not in BACKEND_TYPES:
+        raise oauth_refusal(400, "unauthorized_client", "Client is not authorized for this grant.", "app type")
 
 
 def check_single_authentication(request: Request, form: dict[str, str]) -> None:

@@ -25,7 +25,8 @@ RULES = {
     "emr.journey": ("emr.models", "emr.profiles"),
     "patients": ("patients", "emr.models", "emr.signals", "emr.access", "emr.audit"),
     "patients.codes": ("patients.codes",),
-    "patients.headaches": ("patients.headaches", "patients.codes"),
+    "patients.wording": (),
+    "patients.headaches": ("patients.headaches", "patients.codes", "patients.wording"),
     "headachemd": ("headachemd", "patients", "emr"),
 }
 # Third-party modules that one place alone may import.

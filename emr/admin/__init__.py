@@ -8,9 +8,20 @@ from allauth.account.decorators import secure_admin_login
 from allauth.account.models import EmailAddress
 from django.contrib import admin
 
-from emr.admin import auditing, charts, people, pulls, registrations
+from emr.admin import auditing, charts, connections, doctor, letters, people, pulls, registrations, signing, tokens
 
-__all__ = ["auditing", "charts", "people", "pulls", "registrations"]
+__all__ = [
+    "auditing",
+    "charts",
+    "connections",
+    "doctor",
+    "letters",
+    "people",
+    "pulls",
+    "registrations",
+    "signing",
+    "tokens",
+]
 
 # Whoever adds an address to somebody's account can have its password reset: that is the owner's to do.
 admin.site.unregister(EmailAddress)

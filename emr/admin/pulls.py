@@ -6,11 +6,14 @@ from django.contrib import admin
 from django.db.models import Case, QuerySet, Value, When
 from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.safestring import mark_safe
 
+from emr import progress
 from emr.admin.bases import MetadataAdmin, ReadOnlyInline
-from emr.models import Enrolment, Pull, TypeOutcome, WorkItem
+from emr.models import Enrolment, LookUp, Pull, TypeOutcome, WorkItem
 
 _CONNECTION = ["connection__practice", "connection__registration"]
 _CONNECTION_SEARCH = [
@@ -33,7 +36,10 @@ class EnrolmentAdmin(MetadataAdmin):
     list_select_related = _CONNECTION
     search_fields = ["due_reason", *_CONNECTION_SEARCH]
     search_help_text = "Our id, reason, practice, registration"
-    fields = ["id", "connection", "known_by", "due_at", "due_reason", "created_at"]
+    fields = [
+        "id", "connection", "known_by", "due_at", "due_reason", "asked_at", "next_appointment_at", "viewed_at",
+        "pulled_at", "created_at",
+    ]  # fmt: skip
     readonly_fields = ["id"]
     inlines = [TypeOutcomeInline]
 
@@ -70,11 +76,22 @@ class PullAdmin(MetadataAdmin):
     search_help_text = "Our id, practice, registration"
     date_hierarchy = "started_at"
     fields = [
-        "connection", "practice", "state", "started_at", "finished_at", "calls", "new", "changed", "same",
-        "quarantined", "all_items",
+        "connection", "practice", "state", "live", "types", "started_at", "finished_at", "hold_until", "failing_code",
+        "failing_calls", "probe_at", "calls", "new", "changed", "same", "gone", "quarantined", "all_items",
     ]  # fmt: skip
-    readonly_fields = ["all_items"]
+    readonly_fields = ["live", "types", "all_items"]
     inlines = [WorkItemInline]
+
+    @admin.display(description="now")
+    def live(self, pull: Pull) -> str:
+        told = progress.of(pull)
+        counted = f"{told.done} of {told.patients} patients fetched, {told.given_up} given up"
+        used = f"{told.calls_used} of {told.calls_limit} calls of the practice's minute are used"
+        return format_html("{}<br>{}; {}.<br>Expected end: {}", told.spoken, counted, used, told.ends_at or "not known")
+
+    @admin.display(description="kinds of record")
+    def types(self, pull: Pull) -> str:
+        return mark_safe(render_to_string("emr/_pull_types.html", {"progress": progress.of(pull)}))  # noqa: S308
 
     @admin.display(description="work items")
     def all_items(self, pull: Pull) -> str:
@@ -99,8 +116,8 @@ class WorkItemAdmin(MetadataAdmin):
     search_fields = ["reason", *(f"pull__{name}" for name in _CONNECTION_SEARCH)]
     search_help_text = "Our id, reason, practice, registration"
     fields = [
-        "id", "pull", "enrolment", "state", "attempts", "reason", "lease_until", "not_before", "published_at",
-        "finished_at",
+        "id", "pull", "enrolment", "state", "rank", "wanted_at", "attempts", "reason", "lease_until", "not_before",
+        "published_at", "finished_at",
     ]  # fmt: skip
     readonly_fields = ["id"]
 
@@ -110,3 +127,19 @@ class WorkItemAdmin(MetadataAdmin):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         return lookup == "pull__id__exact" or super().lookup_allowed(lookup, value, request)
+
+
+@admin.register(LookUp)
+class LookUpAdmin(MetadataAdmin):
+    """Who sought somebody and what became of it; not whom."""
+
+    list_display = ["id", "practice", "asked_by", "created_at", "state", "reason"]
+    list_filter = ["state", "practice"]
+    list_select_related = ["practice", "asked_by"]
+    search_fields = ["practice__name", "practice__code"]
+    search_help_text = "Our id, practice"
+    fields = ["id", "practice", "connection", "asked_by", "created_at", "state", "reason", "attempts"]
+    readonly_fields = ["id"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[LookUp]:
+        return super().get_queryset(request).defer(*LookUp.PHI_FIELDS)

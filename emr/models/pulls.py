@@ -1,9 +1,11 @@
 """Whom we pull, when, and how far we are: the queue of record. Celery messages only name these rows."""
 
+from typing import ClassVar
+
 from django.db import models
 from django.utils import timezone
 
-from emr.models.people import Practice
+from emr.models.people import Practice, User
 from emr.models.registrations import Connection
 from emr.models.row import Row
 
@@ -17,17 +19,28 @@ class Enrolment(Row):
         LAUNCH = "launch", "EHR launch"
         CONSENT = "consent", "Patient consent"
         GROUP = "group", "Bulk group"
+        MERGE = "merge", "Replaces another record"
 
     connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="enrolments")
     patient_fhir_id = models.CharField(max_length=128)
     known_by = models.CharField(max_length=10, choices=KnownBy.choices)
     due_at = models.DateTimeField(null=True, help_text="blank: not due")
     due_reason = models.CharField(max_length=100, blank=True)
+    asked_at = models.DateTimeField(null=True, help_text="a person asked: every type is fetched, fresh or not")
+    next_appointment_at = models.DateTimeField(null=True)
+    viewed_at = models.DateTimeField(null=True, help_text="the history was last opened by staff")
+    pulled_at = models.DateTimeField(null=True, help_text="the last work item ended")
+    replaced_by = models.CharField(max_length=128, blank=True, help_text="FHIR id of the record that this one became")
+    # Kept until all receivers have returned: a change is told even if the worker dies after storing it.
+    untold = models.BooleanField(default=True, help_text="something changed that histories do not show yet")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["connection", "patient_fhir_id"], name="enrolled_once")]
-        indexes = [models.Index(fields=["due_at"], name="enrolment_due")]
+        indexes = [
+            models.Index(fields=["due_at"], name="enrolment_due"),
+            models.Index(fields=["next_appointment_at"], name="enrolment_appointment"),
+        ]
 
     def __str__(self) -> str:
         return f"enrolment {self.pk}"
@@ -46,6 +59,7 @@ class TypeOutcome(Row):
     resource_type = models.CharField(max_length=40)
     outcome = models.CharField(max_length=16, choices=Outcome.choices)
     reason = models.CharField(max_length=300, blank=True)
+    code = models.CharField(max_length=40, blank=True, help_text="of the error catalogue, when one code says it all")
     # Kept when a later pull goes wrong: the rows on file are still those of that time.
     confirmed_at = models.DateTimeField(null=True, help_text="the last complete pass")
     attempted_at = models.DateTimeField()
@@ -62,14 +76,25 @@ class Pull(Row):
 
     class State(models.TextChoices):
         RUNNING = "running", "Running"
+        PAUSED = "paused", "Paused"
         COMPLETE = "complete", "Complete"
         INCOMPLETE = "incomplete", "Incomplete"
+        CANCELLED = "cancelled", "Cancelled"
+
+    OPEN = (State.RUNNING, State.PAUSED)
 
     connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="pulls")
     practice = models.ForeignKey(Practice, on_delete=models.CASCADE)
     state = models.CharField(max_length=12, choices=State.choices, default=State.RUNNING)
     started_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)
+    hold_until = models.DateTimeField(null=True, help_text="the practice's calls are used up until then")
+    # The circuit breaker (emr.breaker): the same failure so many times in a row pauses the pull until a probe.
+    failing_code = models.CharField(max_length=40, blank=True)
+    failing_calls = models.PositiveSmallIntegerField(default=0)
+    spared_types = models.JSONField(default=list, help_text="types that fail by themselves, while others are answered")
+    probe_at = models.DateTimeField(null=True, help_text="paused by failures until then; blank: paused by a person")
+    probing = models.BooleanField(default=False)
     calls = models.PositiveIntegerField(default=0)
     new = models.PositiveIntegerField(default=0)
     changed = models.PositiveIntegerField(default=0)
@@ -81,12 +106,18 @@ class Pull(Row):
         ordering = ["-started_at"]
         constraints = [
             models.UniqueConstraint(
-                fields=["connection"], condition=models.Q(state="running"), name="one_running_pull_per_connection"
+                fields=["connection"],
+                condition=models.Q(state__in=["running", "paused"]),
+                name="one_open_pull_per_connection",
             )
         ]
 
     def __str__(self) -> str:
         return f"pull of {self.started_at:%d-%b-%Y %H:%M} ({self.state})"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in self.OPEN
 
 
 class WorkItem(Row):
@@ -96,12 +127,25 @@ class WorkItem(Row):
         QUEUED = "queued", "Queued"
         DONE = "done", "Done"
         FAILED = "failed", "Given up"
+        CANCELLED = "cancelled", "Cancelled"
+
+    class Rank(models.IntegerChoices):
+        """Who comes first. Within a rank: the smaller `rank_order`."""
+
+        ASKED = 0, "Asked for by staff"
+        SOON = 1, "Appointment today or tomorrow"
+        WEEK = 2, "Appointment this week"
+        VIEWED = 3, "Recently viewed"
+        OLDEST = 4, "Oldest first"
 
     MAX_ATTEMPTS = 3
 
     pull = models.ForeignKey(Pull, on_delete=models.CASCADE, related_name="items")
     enrolment = models.ForeignKey(Enrolment, on_delete=models.CASCADE, related_name="items")
-    state = models.CharField(max_length=8, choices=State.choices, default=State.QUEUED)
+    state = models.CharField(max_length=9, choices=State.choices, default=State.QUEUED)
+    rank = models.PositiveSmallIntegerField(choices=Rank.choices, default=Rank.OLDEST)
+    rank_order = models.FloatField(default=0)
+    wanted_at = models.DateTimeField(null=True, help_text="types fresh until then are left out; blank: none is")
     # Counted when the lease is taken and set back when a page succeeds: what kills its worker stops at three.
     attempts = models.PositiveSmallIntegerField(default=0)
     lease = models.UUIDField(null=True)
@@ -113,11 +157,47 @@ class WorkItem(Row):
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["pull", "enrolment"], name="one_item_per_patient_and_pull")]
-        indexes = [models.Index(fields=["state", "not_before"], name="items_waiting")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["enrolment"], condition=models.Q(state="queued"), name="one_open_item_per_patient"
+            )
+        ]
+        indexes = [models.Index(fields=["state", "rank", "rank_order"], name="items_waiting")]
 
     def __str__(self) -> str:
         return f"item {self.pk}: {self.state}"
+
+
+class LookUp(Row):
+    """A person whom staff seek in the EMR by name and birth date. Deleted after a day; enrols nobody by itself."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "Queued"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+        ENROLLED = "enrolled", "Enrolled"
+
+    practice = models.ForeignKey(Practice, on_delete=models.CASCADE)
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="look_ups")
+    asked_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    state = models.CharField(max_length=9, choices=State.choices, default=State.QUEUED)
+    sought = models.JSONField(help_text="parameters of the search: family, given, birthdate")
+    found = models.JSONField(default=list, help_text="who was found: fhir_id, name, birth_date, numbers")
+    reason = models.CharField(max_length=300, blank=True)
+    not_before = models.DateTimeField(null=True)
+    published_at = models.DateTimeField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+
+    PHI_FIELDS: ClassVar[tuple[str, ...]] = ("sought", "found")
+
+    class Meta:
+        ordering = ["created_at"]
+        indexes = [models.Index(fields=["state", "not_before"], name="look_ups_waiting")]
+
+    def __str__(self) -> str:
+        return f"look-up {self.pk}: {self.state}"
 
 
 class CallWindow(models.Model):

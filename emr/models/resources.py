@@ -33,7 +33,11 @@ class Resource(Row):
         constraints = [
             models.UniqueConstraint(fields=["practice", "resource_type", "fhir_id"], name="one_row_per_resource")
         ]
-        indexes = [models.Index(fields=["practice", "patient_fhir_id", "resource_type"], name="resource_of_patient")]
+        indexes = [
+            models.Index(fields=["practice", "patient_fhir_id", "resource_type"], name="resource_of_patient"),
+            # What a pull changed is read from here: no list of it is written.
+            models.Index(fields=["connection", "changed_at"], name="resource_changed"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.resource_type} {self.pk}"
@@ -53,6 +57,7 @@ class Quarantine(Row):
     query = models.CharField(max_length=200)
     created_at = models.DateTimeField(auto_now_add=True)
     released_at = models.DateTimeField(null=True)
+    retry_asked_at = models.DateTimeField(null=True, help_text="a worker is to try once more; blank: nobody asked")
 
     PHI_FIELDS: ClassVar[tuple[str, ...]] = ("patient_fhir_id", "fhir_id", "body")
 

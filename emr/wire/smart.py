@@ -181,7 +181,8 @@ def _token(answer: Answer, document: dict[str, Any]) -> TokenAnswer:
     return TokenAnswer(
         access_token=token,
         expires_in=_seconds(document.get("expires_in")),
-        scope=string(document.get("scope")),
+        # "" is said, too: a token that grants nothing.
+        scope=document["scope"] if isinstance(document.get("scope"), str) else None,
         token_type=kind,
         raw_keys=tuple(sorted(document)),
         server_date=answer.server_date,

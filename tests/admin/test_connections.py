@@ -17,7 +17,7 @@ from pytest_django import Settings
 from emr import catalogue, keys
 from emr.models import AuditEvent, ClientRegistration, Connection, Enrolment, Grant, Practice, SystemToken
 
-BASE = "https://fhir.example.org/fhir/r4/AAAAAA"
+BASE = "https://staging-fhir.ecwcloud.com/fhir/r4/AAAAAA"
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ ACCEPTED = [
     ("as the portal shows it", BASE, BASE),
     ("with a trailing slash", BASE + "/", BASE),
     ("with blanks around it", f"  {BASE}  ", BASE),
-    ("with the host in capitals", "https://FHIR.Example.org/fhir/r4/AAAAAA", BASE),
-    ("with the default port", "https://fhir.example.org:443/fhir/r4/AAAAAA", BASE),
+    ("with the host in capitals", "https://Staging-FHIR.ecwcloud.com/fhir/r4/AAAAAA", BASE),
+    ("with the default port", "https://staging-fhir.ecwcloud.com:443/fhir/r4/AAAAAA", BASE),
     (
         "plain http to the sandbox",
         "http://127.0.0.1:8700/fhir/r4/AAAAAA",
@@ -117,7 +117,10 @@ def test_base_url_changed_forgets_what_the_old_server_gave(office: Client, conne
     connection.save()
     SystemToken.objects.create(connection=connection, scope="s", access_token="old")
     grant = Grant.objects.create(connection=connection, patient_fhir_id="p", access_token="a", refresh_token="r")
-    change(office, connection, base_url="https://other.example.org/fhir/r4/AAAAAA")
+    other = "https://other.example.org/fhir/r4/AAAAAA"
+    assert "not a host we know" in str(change(office, connection, base_url=other).context["adminform"].form.errors)
+    assert connection.system_tokens.exists()
+    change(office, connection, base_url=other, confirmed_address=other)
     connection.refresh_from_db()
     grant.refresh_from_db()
     assert connection.base_url == "https://other.example.org/fhir/r4/AAAAAA"
@@ -184,8 +187,8 @@ def test_check_button_saves_then_publishes(office: Client, connection: Connectio
     response = change(office, connection, group_id="g1", _check="1")
     connection.refresh_from_db()
     assert connection.group_id == "g1"
-    assert queued(queue) == [("emr.tasks.check_connection", [str(connection.pk)])]
-    assert "is queued" in words(response)
+    assert queued(queue) == [("emr.tasks.examine_connection", [str(connection.pk)])]
+    assert "was asked for" in words(response)
     assert response.redirect_chain[-1][0] == reverse("admin:emr_connection_change", args=[connection.pk])
 
 
@@ -193,18 +196,19 @@ def test_check_button_saves_then_publishes(office: Client, connection: Connectio
 def test_check_action_publishes_one_task_each(office: Client, connection: Connection, queue: Path) -> None:
     data = {"action": "check_now", "_selected_action": [str(connection.pk)]}
     office.post(reverse("admin:emr_connection_changelist"), data)
-    assert queued(queue) == [("emr.tasks.check_connection", [str(connection.pk)])]
+    assert queued(queue) == [("emr.tasks.examine_connection", [str(connection.pk)])]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_check_without_a_broker_says_so(
+def test_check_without_a_broker_waits_for_one(
     office: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise ConnectionRefusedError
 
     monkeypatch.setattr(current_app, "send_task", refuse)
-    assert "no message broker" in words(change(office, connection, _check="1"))
+    assert "was asked for" in words(change(office, connection, _check="1"))
+    assert connection.reports.get().state == "queued"
 
 
 @pytest.mark.django_db(transaction=True)

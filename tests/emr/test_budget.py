@@ -46,6 +46,55 @@ def test_practices_and_environments_are_counted_apart(budget: Budget) -> None:
     assert budget.take("sandbox:AAAAAA", limit=1, window=61) > 0
 
 
+def test_the_last_calls_are_held_back_for_what_somebody_waits_for(budget: Budget) -> None:
+    def take(interactive: bool = False) -> float:
+        return budget.take("sandbox:AAAAAA", limit=5, window=61, held_back=2, interactive=interactive)
+
+    assert [take() for _ in range(3)] == [0, 0, 0]
+    assert 55 < take() <= 61
+    assert [take(interactive=True) for _ in range(2)] == [0, 0]
+    assert 55 < take(interactive=True) <= 61
+    assert budget.used("sandbox:AAAAAA", window=61) == 5
+
+
+def test_calls_that_come_free_are_the_waiting_persons_first(budget: Budget) -> None:
+    """All five made by somebody who waits: the background's turn is when three of them have left the window."""
+
+    def take(interactive: bool = False) -> float:
+        return budget.take("sandbox:AAAAAA", limit=5, window=1.0, held_back=2, interactive=interactive)
+
+    for pause in (0.2, 0.2, 0, 0, 0):
+        assert take(interactive=True) == 0
+        time.sleep(pause)
+    person, background = take(interactive=True), take()
+    assert 0.3 < person <= 0.6
+    assert person + 0.35 < background <= 1.0
+    time.sleep(person + 0.02)
+    assert take() > 0
+    assert take(interactive=True) == 0
+
+
+def test_a_reserve_as_large_as_the_limit_leaves_the_background_one_call(budget: Budget) -> None:
+    assert budget.take("sandbox:AAAAAA", limit=2, window=61, held_back=2) == 0
+    assert budget.take("sandbox:AAAAAA", limit=2, window=61, held_back=2) > 0
+
+
+def test_the_wait_is_until_the_oldest_call_in_the_way_leaves(budget: Budget) -> None:
+    for _ in range(3):
+        assert budget.take("sandbox:AAAAAA", limit=3, window=0.6) == 0
+        time.sleep(0.1)
+    wait = budget.take("sandbox:AAAAAA", limit=3, window=0.6)
+    assert 0.15 < wait <= 0.3
+    time.sleep(wait + 0.02)
+    assert budget.take("sandbox:AAAAAA", limit=3, window=0.6) == 0
+    assert budget.take("sandbox:AAAAAA", limit=3, window=0.6) > 0
+
+
+def test_a_block_holds_what_somebody_waits_for_too(budget: Budget) -> None:
+    budget.block("sandbox:AAAAAA", 30)
+    assert budget.take("sandbox:AAAAAA", limit=5, window=61, interactive=True) > 25
+
+
 def test_a_call_comes_free_when_the_window_has_passed(budget: Budget) -> None:
     assert budget.take("sandbox:AAAAAA", limit=1, window=0.3) == 0
     wait = budget.take("sandbox:AAAAAA", limit=1, window=0.3)

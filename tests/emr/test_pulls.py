@@ -19,6 +19,7 @@ OUTCOMES = TypeOutcome.Outcome
 @pytest.fixture(autouse=True)
 def _no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("emr.schedule.publish", lambda *args: True)
+    monkeypatch.setattr("emr.schedule.publish_soon", lambda *args: None)
 
 
 def work(connection: Connection, *, rounds: int = 60) -> None:
@@ -26,6 +27,7 @@ def work(connection: Connection, *, rounds: int = 60) -> None:
     for _ in range(rounds):
         schedule.open_pulls()
         WorkItem.objects.filter(state="queued").update(not_before=None, published_at=None)
+        Pull.objects.update(hold_until=None)
         items = schedule.waiting_items()
         for item in items:
             pulls.run(item)

@@ -1,0 +1,51 @@
+"""Tokens and grants: whether there is one, and until when."""
+
+from django.contrib import admin
+
+from emr.admin.bases import ReadOnly
+from emr.forms import is_set
+from emr.models import Grant, SystemToken
+
+
+class TokenAdmin(ReadOnly, admin.ModelAdmin):
+    """Whether there is a token and until when; never the token."""
+
+    search_fields = [
+        "connection__practice__name",
+        "connection__practice__code",
+        "connection__registration__name",
+    ]
+    list_select_related = ["connection__practice", "connection__registration"]
+
+    @admin.display
+    def access(self, row: SystemToken | Grant) -> str:
+        return "set" if is_set(row, "access_token") else "not set"
+
+    @admin.display
+    def refresh(self, row: Grant) -> str:
+        return "set" if is_set(row, "refresh_token") else "not set"
+
+
+@admin.register(SystemToken)
+class SystemTokenAdmin(TokenAdmin):
+    list_display = ["connection", "access", "expires_at", "generation"]
+    list_filter = ["connection__registration__environment"]
+    fields = ["connection", "scope", "granted_scope", "access", "expires_at", "generation", "claimed_at"]
+    readonly_fields = ["access"]
+
+
+@admin.register(Grant)
+class GrantAdmin(TokenAdmin):
+    list_display = ["id", "connection", "whose", "state", "consent_ends_at", "created_at"]
+    list_filter = ["state", "connection__registration__environment"]
+    list_select_related = [*TokenAdmin.list_select_related, "user"]
+    date_hierarchy = "created_at"
+    fields = [
+        "connection", "whose", "state", "scope", "access", "access_expires_at", "refresh", "consent_ends_at",
+        "generation", "refresh_started_at", "created_at",
+    ]  # fmt: skip
+    readonly_fields = ["whose", "access", "refresh"]
+
+    @admin.display
+    def whose(self, grant: Grant) -> str:
+        return "a patient's" if grant.patient_fhir_id else str(grant.user)

@@ -1,0 +1,67 @@
+"""Who owns a work item: taken for a while by a conditional UPDATE, handed back, or given up."""
+
+import uuid
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q
+from django.utils import timezone
+
+from emr import schedule
+from emr.models import Connection, Pull, WorkItem
+
+# A shorter wait than this is announced to the broker; a longer one is the tick's.
+SOON_SECONDS = 5.0
+
+
+def claim(item_id: UUID) -> WorkItem | None:
+    """The item under a new lease, its attempt counted; None when it is not to be had now."""
+    now, lease = timezone.now(), uuid.uuid4()
+    free = Q(lease_until=None) | Q(lease_until__lt=now)
+    ready = Q(not_before=None) | Q(not_before__lte=now)
+    # No join: PostgreSQL looks again at the item's own columns when two claims meet, not at a joined copy of them.
+    running = Exists(
+        Pull.objects.filter(pk=OuterRef("pull_id"), state=Pull.State.RUNNING, connection__state=Connection.State.ACTIVE)
+    )
+    taken = WorkItem.objects.filter(free, ready, running, pk=item_id, state=WorkItem.State.QUEUED).update(
+        lease=lease, lease_until=end(), attempts=F("attempts") + 1
+    )
+    if not taken:
+        return None
+    rows = WorkItem.objects.select_related(
+        "enrolment__connection__registration", "pull__connection__practice", "pull__connection__registration"
+    )
+    return rows.filter(pk=item_id, lease=lease).first()
+
+
+def hand_back(item: WorkItem, seconds: float) -> None:
+    """To the queue for so long. A worker that was not stopped by this page has not failed at it."""
+    not_before = timezone.now() + timedelta(seconds=seconds)
+    soon = seconds <= SOON_SECONDS
+    handed = WorkItem.objects.filter(pk=item.pk, lease=item.lease).update(
+        lease=None,
+        lease_until=None,
+        attempts=0,
+        not_before=not_before,
+        published_at=not_before if soon else F("published_at"),
+    )
+    if handed and soon:
+        schedule.publish_soon(item.pk, seconds)
+
+
+def give_up(item: WorkItem, reason: str) -> None:
+    """The item ends here; its patient is due again as usual."""
+    with transaction.atomic():
+        given_up = WorkItem.objects.filter(pk=item.pk, lease=item.lease).update(
+            state=WorkItem.State.FAILED, reason=reason, lease=None, lease_until=None, finished_at=timezone.now()
+        )
+        if given_up:
+            schedule.due_again(item.enrolment)
+    schedule.finish_pulls(item.pull_id)
+
+
+def end(seconds: float = 0.0) -> datetime:
+    """When a lease taken now ends, lasting at least so long."""
+    return timezone.now() + timedelta(seconds=max(seconds, settings.LEASE_SECONDS))

@@ -1,0 +1,220 @@
+"""How far a pull is, for staff: counts by resource type, calls of the minute, and when it may end. No patients."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count
+from django.utils import timezone
+
+from emr import breaker, budget, catalogue
+from emr.journey import Journey
+from emr.models import Connection, Pull, Resource, TypeOutcome, WorkItem
+
+Outcome = TypeOutcome.Outcome
+# The pace is that of the last minutes: longer than the window of the call limit, so that its bursts even out.
+PACE_OVER = timedelta(minutes=5)
+PACE_FROM = 3  # patients done; before, a pace says nothing
+MOST_CHANGES = 200
+
+
+@dataclass(frozen=True)
+class TypeLine:
+    """One resource type over the patients of a pull. reasons: (how many patients, reason), the commonest first.
+
+    fresh: left out, because what is on file is fresh enough.
+    """
+
+    resource_type: str
+    queued: int
+    fetching: int
+    complete: int
+    fresh: int
+    not_permitted: int
+    not_supported: int
+    failed: int
+    reasons: tuple[tuple[int, str], ...]
+
+    @property
+    def word(self) -> str:
+        """The state of the type as a whole, in one word or two."""
+        if self.fetching:
+            return "fetching"
+        if self.queued:
+            return "queued"
+        if self.failed:
+            return "failed"
+        if self.complete or self.fresh:
+            return "complete"
+        return "not permitted" if self.not_permitted else "not supported here" if self.not_supported else "no patients"
+
+    @property
+    def mark(self) -> str:
+        """How its tag looks; the word says the same."""
+        marks = {"complete": "good", "failed": "bad", "not permitted": "warn", "not supported here": "warn"}
+        return marks.get(self.word, "")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A pull now. done, given_up, left: patients. ends_at: by the measured pace, None when none was measured."""
+
+    pull: Pull
+    types: tuple[TypeLine, ...]
+    done: int
+    given_up: int
+    cancelled: int
+    left: int
+    calls_used: int
+    calls_limit: int
+    ends_at: datetime | None
+    waits_for: str
+
+    @property
+    def patients(self) -> int:
+        return self.done + self.given_up + self.cancelled + self.left
+
+    @property
+    def spoken(self) -> str:
+        """One line that changes seldom: a screen reader reads it out each time."""
+        tenth = 10 * (10 * (self.done + self.given_up) // self.patients) if self.patients else 100
+        return f"{self.pull.get_state_display()}: {tenth} % of the patients are fetched. {self.waits_for}".strip()
+
+    @property
+    def mark(self) -> str:
+        """Short, and another one when `spoken` is."""
+        return hashlib.sha256(self.spoken.encode()).hexdigest()[:12]
+
+    @property
+    def poll_seconds(self) -> int:
+        """How often a page asks again: seldom when it takes a person to go on."""
+        return 60 if self.pull.state == Pull.State.PAUSED and self.pull.probe_at is None else 3
+
+
+@dataclass(frozen=True)
+class Change:
+    """A record that a pull brought or missed. what: new / changed / no longer sent."""
+
+    resource: Resource
+    what: str
+
+
+def of(pull: Pull) -> Progress:
+    """How this pull stands. Five queries, whatever the number of its patients."""
+    items = Counter(dict(pull.items.values_list("state").annotate(count=Count("pk")).order_by()))
+    connection, profile = pull.connection, pull.connection.profile
+    left = items[WorkItem.State.QUEUED]
+    return Progress(
+        pull=pull,
+        types=tuple(_types(pull, items)),
+        done=items[WorkItem.State.DONE],
+        given_up=items[WorkItem.State.FAILED],
+        cancelled=items[WorkItem.State.CANCELLED],
+        left=left,
+        calls_used=budget.shared().used(connection.budget_key, window=profile.window_seconds),
+        calls_limit=profile.calls_per_window,
+        ends_at=_ends_at(pull, left),
+        waits_for=_waits_for(pull, connection),
+    )
+
+
+def _types(pull: Pull, items: Counter[str]) -> Iterator[TypeLine]:
+    """Open items: what they have not ended is queued, or being fetched. Ended ones: what they did not ask was fresh."""
+    # `pull` here is a reverse path: outcomes of the patients whom this pull has an item for, written since it began.
+    rows = (
+        TypeOutcome.objects.filter(enrolment__items__pull=pull, attempted_at__gte=pull.started_at)
+        .values_list("resource_type", "outcome", "reason", "enrolment__items__state")
+        .annotate(count=Count("pk"))
+        .order_by()
+    )
+    counts: dict[str, Counter[str]] = {}
+    reasons: dict[str, Counter[str]] = {}
+    for resource_type, outcome, reason, state, count in rows:
+        kind = counts.setdefault(resource_type, Counter())
+        kind[outcome] += count
+        kind["open" if state == WorkItem.State.QUEUED else state] += count
+        if reason:
+            reasons.setdefault(resource_type, Counter())[reason] += count
+    fetching = Counter(_fetching(pull))
+    for name in pull.connection.profile.planned_types:
+        kind = counts.get(name, Counter())
+        open_left = max(items[WorkItem.State.QUEUED] - kind["open"], 0)
+        now = min(fetching[name], open_left)
+        yield TypeLine(
+            resource_type=name,
+            queued=open_left - now,
+            fetching=now,
+            complete=kind[Outcome.COMPLETE],
+            fresh=max(items[WorkItem.State.DONE] - kind[WorkItem.State.DONE], 0),
+            not_permitted=kind[Outcome.NOT_PERMITTED],
+            not_supported=kind[Outcome.NOT_SUPPORTED],
+            failed=kind[Outcome.NOT_FETCHED],
+            reasons=tuple((count, reason) for reason, count in reasons.get(name, Counter()).most_common(3)),
+        )
+
+
+def _fetching(pull: Pull) -> Iterable[str]:
+    """The types that workers are at: as many as there are workers."""
+    leased = pull.items.filter(state=WorkItem.State.QUEUED, lease_until__gt=timezone.now())
+    for cursor in leased.values_list("cursor", flat=True)[:100]:
+        step = Journey.load(cursor, pull.connection.profile).next_step()
+        if step is not None:
+            yield step.resource_type
+
+
+def _ends_at(pull: Pull, left: int) -> datetime | None:
+    """From the patients done in the last minutes: what the server says of totals is not asked."""
+    if pull.state != Pull.State.RUNNING or not left:
+        return None
+    now = timezone.now()
+    since = max(pull.started_at, now - PACE_OVER)
+    done = pull.items.filter(state=WorkItem.State.DONE, finished_at__gte=since).count()
+    return now + (now - since) / done * left if done >= PACE_FROM else None
+
+
+def _waits_for(pull: Pull, connection: Connection) -> str:
+    """Why nothing moves, if so."""
+    now = timezone.now()
+    if not pull.is_open:
+        return ""
+    if connection.state != Connection.State.ACTIVE:
+        why = f": {catalogue.explain(connection.reason_code).title}" if connection.reason_code else ""
+        return f"The connection is {connection.get_state_display().lower()}{why}."
+    if pull.state == Pull.State.PAUSED:
+        return _paused(pull)
+    if pull.probing:
+        return f"Trying again after {breaker.TRIPS_AT} failures: {_failure(pull)}."
+    if pull.hold_until is not None and pull.hold_until > now:
+        return "Waiting for calls: the practice's share of the minute is used up."
+    return ""
+
+
+def _paused(pull: Pull) -> str:
+    if pull.probe_at is None:
+        return "Paused by a person; it goes on when somebody presses Resume."
+    return f"Paused by the same failure again and again: {_failure(pull)}. Tried again within a minute."
+
+
+def _failure(pull: Pull) -> str:
+    return f"{catalogue.explain(pull.failing_code).title} ({pull.failing_code})"
+
+
+def changes(pull: Pull) -> tuple[tuple[Change, ...], bool]:
+    """What a pull changed, newest first, up to MOST_CHANGES, and whether there is more.
+
+    Read from the resources' own times: one pull at a time runs over a connection. What a later pull changed again is
+    on that one's list.
+    """
+    until = pull.finished_at or timezone.now()
+    rows = Resource.objects.filter(connection=pull.connection_id).defer(*Resource.PHI_FIELDS)
+    found: list[Change] = []
+    if pull.gone:
+        gone = rows.filter(no_longer_sent_at__gte=pull.started_at, no_longer_sent_at__lte=until)
+        found += [Change(row, "no longer sent") for row in gone.order_by("resource_type", "pk")[: MOST_CHANGES + 1]]
+    if pull.new or pull.changed:
+        touched = rows.filter(changed_at__gte=pull.started_at, changed_at__lte=until).order_by("-changed_at", "pk")
+        for row in touched[: MOST_CHANGES + 1]:
+            found.append(Change(row, "new" if row.first_seen_at == row.changed_at else "changed"))
+    return tuple(found[:MOST_CHANGES]), len(found) > MOST_CHANGES

@@ -1,0 +1,169 @@
+"""Staff pages of the roster: whom we fetch, and who comes when. Names are typed and shown here, never in an address."""
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from emr import access, audit, freshness, look_ups, uploads
+from emr import roster as enrolling
+from emr.demographics import Sought
+from emr.models import Connection, LookUp, Practice, User
+
+
+class LookUpForm(forms.Form):
+    """A person as staff know them."""
+
+    family = forms.CharField(label="Family name", max_length=100)
+    given = forms.CharField(label="First name", max_length=100)
+    birth_date = forms.DateField(
+        label="Birth date",
+        input_formats=uploads.DATES,
+        help_text="As in 03/07/1989 or 07-Mar-1989.",
+        widget=forms.DateInput(format="%m/%d/%Y", attrs={"autocomplete": "off"}),
+    )
+
+    def sought(self) -> Sought:
+        data = self.cleaned_data
+        return Sought(family=data["family"], given=data["given"], birth_date=data["birth_date"].isoformat())
+
+
+class FileForm(forms.Form):
+    """A CSV file, or its text sent back by the preview."""
+
+    list = forms.FileField(label="CSV file", required=False)
+    text = forms.CharField(required=False, strip=False, widget=forms.HiddenInput)
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        upload = data.get("list")
+        if upload is not None:
+            try:
+                data["text"] = uploads.text_of(upload.read(uploads.MOST_BYTES + 1))
+            except uploads.Unreadable as error:
+                raise ValidationError(str(error)) from None
+        if not data.get("text", "").strip():
+            raise ValidationError("Choose a CSV file with at least one row.")
+        return data
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@access.members_only
+@transaction.atomic
+def roster(request: HttpRequest, practice_id: UUID) -> HttpResponse:
+    """Look somebody up, confirm and enrol them; or bring a list, see what it would do, and have it done."""
+    practice = access.practice_or_404(request.user, practice_id)
+    connection = enrolling.connection_of(practice)
+    if request.method != "POST" or connection is None:
+        return _roster_page(request, practice, connection)
+    step = request.POST.get("do", "")
+    if step == "look-up":
+        return _look_up(request, practice, connection)
+    if step == "enrol":
+        return _enrol(request, practice)
+    return _list_of_patients(request, practice, connection, apply=step == "apply")
+
+
+def _roster_page(request: HttpRequest, practice: Practice, connection: Connection | None, **more: Any) -> HttpResponse:
+    rows = access.visible(LookUp.objects.filter(practice=practice), request.user)
+    found = list(rows.exclude(state=LookUp.State.ENROLLED)[:100])
+    if found:
+        _record(request, practice, f"saw {len(found)} look-ups")
+    running = any(row.state == LookUp.State.QUEUED for row in found)
+    context = {
+        "practice": practice, "connection": connection, "look_ups": found, "running": running,
+        "enrolled": connection.enrolments.count() if connection else 0,
+        "look_up_form": LookUpForm(), "file_form": FileForm(),
+    }  # fmt: skip
+    fragment = request.headers.get("HX-Request") == "true"
+    return render(request, "emr/_pull_look_ups.html" if fragment else "emr/pull_roster.html", context | more)
+
+
+def _look_up(request: HttpRequest, practice: Practice, connection: Connection) -> HttpResponse:
+    form = LookUpForm(request.POST)
+    if not form.is_valid():
+        return _roster_page(request, practice, connection, look_up_form=form)
+    params = look_ups.parameters(form.sought(), connection.profile)
+    if params is None:
+        form.add_error(None, "This EMR cannot be searched by name and birth date.")
+        return _roster_page(request, practice, connection, look_up_form=form)
+    assert isinstance(request.user, User)  # noqa: S101 - members_only; for the type checker
+    look_ups.ask(connection, [params], request.user)
+    _record(request, practice, "looked up 1 person")
+    return redirect("emr:roster", practice.pk)
+
+
+def _enrol(request: HttpRequest, practice: Practice) -> HttpResponse:
+    rows = access.visible(LookUp.objects.filter(practice=practice), request.user)
+    row = access.visible_or_404(rows, request.user, _uuid(request.POST.get("look_up", "")))
+    if look_ups.enrol(row, request.POST.get("person", "")):
+        _record(request, practice, "enrolled 1 person after a look-up")
+        messages.success(request, "Enrolled, and fetched before all others.")
+    else:
+        messages.info(request, "That look-up is over.")
+    return redirect("emr:roster", practice.pk)
+
+
+def _list_of_patients(request: HttpRequest, practice: Practice, connection: Connection, *, apply: bool) -> HttpResponse:
+    form = FileForm(request.POST, request.FILES)
+    plan = None
+    if form.is_valid():
+        try:
+            plan = uploads.plan_roster(form.cleaned_data["text"], connection)
+        except uploads.Unreadable as error:
+            form.add_error(None, str(error))
+    if plan is None or not apply or _unconfirmed(request, plan.problems):
+        shown = {"plan": plan, "text": form.cleaned_data.get("text", "")} if plan else {}
+        return _roster_page(request, practice, connection, file_form=form, **shown)
+    assert isinstance(request.user, User)  # noqa: S101 - members_only; for the type checker
+    new = uploads.apply_roster(plan, connection, request.user)
+    _record(request, practice, f"enrolled {new} from a list, looking up {len(plan.search)}")
+    messages.success(request, f"{new} patients enrolled; {len(plan.search)} are being looked up.")
+    return redirect("emr:roster", practice.pk)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@access.members_only
+@transaction.atomic
+def schedule_list(request: HttpRequest, practice_id: UUID) -> HttpResponse:
+    """Bring a schedule, see what it would do, and have it done; and who of today and tomorrow is not fresh."""
+    practice = access.practice_or_404(request.user, practice_id)
+    form, plan = FileForm(), None
+    if request.method == "POST":
+        form = FileForm(request.POST, request.FILES)
+        if form.is_valid():
+            try:
+                plan = uploads.plan_schedule(form.cleaned_data["text"], practice)
+            except uploads.Unreadable as error:
+                form.add_error(None, str(error))
+        if plan is not None and request.POST.get("do") == "apply" and not _unconfirmed(request, plan.problems):
+            written = uploads.apply_schedule(plan, practice)
+            _record(request, practice, f"read in a schedule: {written} appointments, {len(plan.dropped)} dropped")
+            messages.success(request, f"{written} appointments are on file.")
+            return redirect("emr:schedule", practice.pk)
+    context = {"practice": practice, "file_form": form, "plan": plan, "standing": freshness.standing(practice)}
+    if plan is not None:
+        context["text"] = form.cleaned_data["text"]
+    return render(request, "emr/pull_schedule.html", context)
+
+
+def _unconfirmed(request: HttpRequest, problems: tuple[uploads.Problem, ...]) -> bool:
+    """Rows that cannot be used are left out only when the person has seen so many of them and said so."""
+    return bool(problems) and request.POST.get("leave_out") != str(len(problems))
+
+
+def _record(request: HttpRequest, practice: Practice, detail: str) -> None:
+    audit.record(audit.Action.ROSTER, by=request.user, practice=practice, detail=detail)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        return UUID(int=0)  # nobody's

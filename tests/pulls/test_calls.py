@@ -1,0 +1,157 @@
+"""Every call counts: exact numbers at small size, and what writes nothing."""
+
+import re
+from typing import Any
+
+import pytest
+from django.db import connection as database
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from emr import pulls, schedule, validate
+from emr.models import Connection, Pull, Resource, TypeOutcome, WorkItem
+from tests.emr.conftest import Connect
+from tests.pulls.conftest import calls, enrol, tick, work
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("unlimited")]
+
+TOKEN, DISCOVERY = 1, 1
+
+
+def minimum(connection: Connection, patients: int) -> int:
+    """Calls of the plan when every list fits one page: its queries, and each Medication once."""
+    return patients * len(connection.profile.plan) + Resource.objects.filter(resource_type="Medication").count()
+
+
+def test_a_first_pull_makes_the_fewest_calls_and_takes_one_token(connect: Connect) -> None:
+    connection, control = connect(patients=3, page_size=1000)
+    enrol(connection, control)
+    pull = work(connection)
+    assert pull.state == Pull.State.COMPLETE
+    assert pull.calls == minimum(connection, 3)
+    assert calls(control) == minimum(connection, 3) + TOKEN + DISCOVERY
+    assert connection.system_tokens.get().generation == 1
+
+
+def test_further_pages_are_the_only_further_calls(connect: Connect) -> None:
+    connection, control = connect(patients=1, page_size=2)
+    enrol(connection, control)
+    pull = work(connection)
+    pages = 0
+    for query in connection.profile.plan:
+        if query.parameters:
+            told = Resource.objects.filter(query=query.describe()).count()
+            pages += max(1, -(-told // 2))
+        else:
+            pages += 1
+    medications = Resource.objects.filter(resource_type="Medication").count()
+    # A resource that two categories list is on file once; the second list still fills its page.
+    assert pages + medications <= pull.calls <= pages + medications + 3
+    assert connection.system_tokens.get().generation == 1
+
+
+def test_an_unchanged_second_pull_writes_no_record_and_validates_none(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, control = connect(patients=2, page_size=1000)
+    enrol(connection, control)
+    first = work(connection)
+    validated: list[object] = []
+    monkeypatch.setattr(validate, "problems", lambda resource: validated.append(resource) or "")
+    before = Resource.objects.count()
+    schedule.request_pull(connection, "test")
+    with CaptureQueriesContext(database) as captured:
+        second = work(connection)
+    wrote = re.compile(r'^\s*(INSERT INTO|UPDATE|DELETE FROM)\s+"(emr_resource|patients_entry|emr_quarantine)"', re.I)
+    assert [query["sql"] for query in captured.captured_queries if wrote.match(query["sql"])] == []
+    assert validated == []
+    assert Resource.objects.count() == before
+    assert second.pk != first.pk
+    assert (second.new, second.changed, second.gone) == (0, 0, 0)
+    assert second.same == first.new + first.same - Resource.objects.filter(resource_type="Medication").count()
+    assert second.calls == 2 * len(connection.profile.plan)
+    assert connection.system_tokens.get().generation == 1
+
+
+PASSING = ["500", "502-html", "truncated", "short-body", "reset", "not-json"]
+
+
+@pytest.mark.parametrize("fault", PASSING)
+def test_a_fault_costs_one_call_more_and_loses_nothing(connect: Connect, fault: str) -> None:
+    connection, control = connect(patients=1, page_size=1000)
+    control.fault(fault, match={"type": "Observation", "nth": 3}, times=1)
+    enrol(connection, control)
+    pull = work(connection)
+    assert pull.state == Pull.State.COMPLETE
+    assert pull.calls == minimum(connection, 1) + 1
+    served = {(kind, fhir_id) for kind, fhir_id, _ in control.get("ledger")["served"]}
+    assert served == set(Resource.objects.values_list("resource_type", "fhir_id"))
+
+
+def test_a_fault_at_the_token_costs_one_call_more_and_no_connection(connect: Connect) -> None:
+    connection, control = connect(patients=1, page_size=1000)
+    control.fault("500", match={"path": "/token"}, times=1)
+    enrol(connection, control)
+    assert work(connection).state == Pull.State.COMPLETE
+    connection.refresh_from_db()
+    assert connection.state == Connection.State.ACTIVE
+    assert calls(control) == minimum(connection, 1) + TOKEN + DISCOVERY + 1
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing after it runs."""
+
+
+def rows() -> set[tuple[Any, ...]]:
+    return set(Resource.objects.values_list("resource_type", "fhir_id", "content_hash", "entered_in_error"))
+
+
+def outcomes() -> set[tuple[Any, ...]]:
+    return set(TypeOutcome.objects.values_list("enrolment__patient_fhir_id", "resource_type", "outcome"))
+
+
+POINTS = [
+    (pulls.fhir, "search", "before the answer"),
+    (pulls.store, "keep", "before a page is stored"),
+    (pulls.Run, "_commit", "before a commit"),
+    (pulls.Run, "_record", "inside the commit that ends a type"),
+    (pulls.signals.patient_pulled, "send", "before the histories are told"),
+    (pulls.schedule, "due_again", "inside the commit that ends an item"),
+    (pulls.schedule, "finish_pulls", "before the pull is closed"),
+    (pulls.references, "missing", "before the references are looked for"),
+]
+
+
+@pytest.mark.parametrize("nth", [1, 4])
+@pytest.mark.parametrize(("place", "name", "when"), POINTS, ids=[when for _, _, when in POINTS])
+def test_a_worker_killed_anywhere_leaves_no_trace(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, place: Any, name: str, when: str, nth: int
+) -> None:
+    connection, control = connect(patients=2, page_size=8)
+    enrol(connection, control)
+    undisturbed = work(connection)
+    wanted, ended = rows(), outcomes()
+    for model in (Resource, TypeOutcome, Pull):
+        model.objects.all().delete()
+    connection.enrolments.update(due_at=timezone.now(), pulled_at=None)
+    before = calls(control)
+    original, seen = getattr(place, name), []
+
+    def dies(*args: Any, **kwargs: Any) -> Any:
+        seen.append(1)
+        if len(seen) == nth:
+            raise Killed
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(place, name, dies)
+    for _ in range(20):
+        try:
+            if not tick():
+                break
+        except Killed:
+            WorkItem.objects.update(lease_until=None)  # the lease of the dead runs out
+    pull = connection.pulls.latest("started_at")
+    assert (rows(), outcomes()) == (wanted, ended)
+    assert pull.state == Pull.State.COMPLETE
+    assert not WorkItem.objects.exclude(state=WorkItem.State.DONE).exists()
+    assert calls(control) - before <= undisturbed.calls + 1  # the page the dead had asked for
