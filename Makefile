@@ -13,8 +13,9 @@ $(BIN)/.runtime: requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(BIN)/.dev: requirements-dev.txt $(BIN)/.runtime
+$(BIN)/.dev: requirements-dev.txt requirements-pdf.txt $(BIN)/.runtime
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@if ldconfig -p | grep -q libpangoft2-1.0; then $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-pdf.txt; else echo "No Pango: PDF tests will be skipped"; fi
 	@touch $@
 
 demo: $(BIN)/.runtime ## the whole product against its own sandbox EMR (DEMO_PATIENTS=12, DEMO_DATA=folder)

@@ -30,6 +30,10 @@ _NAMES = {
     "Procedure": "Procedures",
     "DiagnosticReport": "Reports",
     "DocumentReference": "Documents",
+    "Appointment": "Appointments",
+    "QuestionnaireResponse": "Questionnaires",
+    "Coverage": "Coverage",
+    "Immunization": "Immunizations",
 }
 # When two connections disagree about a type, the one that knows most speaks for it.
 _BEST_FIRST = (Outcome.COMPLETE, Outcome.NOT_FETCHED, Outcome.NOT_PERMITTED, Outcome.NOT_SUPPORTED)
@@ -126,7 +130,10 @@ class Completeness:
         """The state that speaks for a type; not fetched when nothing is known of it."""
         found = [state for state in self.states if state.resource_type == resource_type]
         found.sort(key=lambda state: _BEST_FIRST.index(Outcome(state.outcome)))
-        return found[0] if found else _never_asked(resource_type, "", "no connection pulls this patient")
+        if found:
+            return found[0]
+        why = "no connection has asked for it" if self.enrolled else "no connection pulls this patient"
+        return _never_asked(resource_type, "", why)
 
 
 def completeness(patient: Patient, zone: ZoneInfo) -> Completeness:
@@ -140,7 +147,7 @@ def completeness(patient: Patient, zone: ZoneInfo) -> Completeness:
         )
         .order_by()
         .values("resource_type")
-        .annotate(count=Count("pk"))
+        .annotate(count=Count("*"))
         .values("count")
     )
     rows = list(

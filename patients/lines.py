@@ -1,11 +1,12 @@
 """One Entry as one line of a table: every text ready, so that a page of hundreds of lines only prints."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from patients.models import Entry
+from patients.projection.values import pretty_unit
 from patients.wording import date_words, plain
 
 Kind = Entry.Kind
@@ -109,7 +110,7 @@ def _value(row: Mapping[str, Any], detail: Detail) -> str:
         return _said(detail, "absent")  # FHIR dataAbsentReason: the record says why it has no value
     text = text or f"{row['value'].normalize():f}"
     unit = row["unit"]
-    return text if text.endswith(unit) else f"{text} {unit}"
+    return text if text.endswith((unit, pretty_unit(unit))) else f"{text} {unit}"
 
 
 Parts = tuple[str, str, tuple[str, ...]]
@@ -135,6 +136,33 @@ _TREATMENT_WORDS = {
 }
 _MEASURE_WORDS = {"panel": "part of", "reference_range": "reference", "method": "method", "note": "note:"}
 _ALLERGY_WORDS = {"reactions": "reaction", "onset": "onset", "note": "note:"}
+_VISIT_WORDS = {
+    "reason": "for",
+    "people": "with",
+    "places": "at",
+    "admitted_from": "admitted from",
+    "discharged_to": "discharged to",
+    "note": "note:",
+}
+_REPORT_WORDS = {"conclusion": "", "modality": "", "region": "", "by": "by", "attached": "attached"}
+_PROCEDURE_WORDS = {
+    "absent": "",
+    "reason": "for",
+    "site": "site",
+    "outcome": "outcome",
+    "complications": "complications",
+    "by": "by",
+    "place": "at",
+    "note": "note:",
+}
+_APPOINTMENT_WORDS = {
+    "type": "",
+    "reason": "for",
+    "people": "with",
+    "cancelled_because": "cancelled because",
+    "note": "note:",
+}
+_DOCUMENT_WORDS = {"category": "", "description": "", "titles": "", "author": "by", "attached": ""}
 # Entries of the allergy list that name no substance.
 _STATED = {"no-known": "Statement that there are none", "not-asked": "Statement that nobody asked"}
 
@@ -192,6 +220,26 @@ def _allergy(row: Mapping[str, Any], detail: Detail) -> Parts:
     return _STATED.get(row["group"], ""), _labelled(detail, _ALLERGY_WORDS), _kept(tags)
 
 
+def _visit(row: Mapping[str, Any], detail: Detail) -> Parts:
+    tags = ["record says not attended" if detail.get("attended") == "no" else "", _said(detail, "modifier")]
+    told = {key: words for key, words in _VISIT_WORDS.items() if _said(detail, key) != row["title"]}
+    return _said(detail, "class") or plain(row["group"]), _labelled(detail, told), _kept(tags)
+
+
+def _simple(labels: Mapping[str, str]) -> Callable[[Mapping[str, Any], Detail], Parts]:
+    def read(row: Mapping[str, Any], detail: Detail) -> Parts:
+        tags = [
+            "not final" if detail.get("not_final") else "",
+            "not performed" if detail.get("not_performed") else "",
+            _said(detail, "excluded_reason"),
+            _said(detail, "modifier"),
+        ]
+        told = {key: words for key, words in labels.items() if _said(detail, key) != row["title"]}
+        return plain(row["group"]), _labelled(detail, told), _kept(tags)
+
+    return read
+
+
 def _kept(tags: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, tags)))
 
@@ -201,4 +249,9 @@ _READERS = {
     Kind.TREATMENT.value: _treatment,
     Kind.MEASURE.value: _measure,
     Kind.ALLERGY.value: _allergy,
+    Kind.VISIT.value: _visit,
+    Kind.REPORT.value: _simple(_REPORT_WORDS),
+    Kind.PROCEDURE.value: _simple(_PROCEDURE_WORDS),
+    Kind.APPOINTMENT.value: _simple(_APPOINTMENT_WORDS),
+    Kind.DOCUMENT.value: _simple(_DOCUMENT_WORDS),
 }

@@ -1,26 +1,46 @@
-"""Finding patients: what staff type, as a filter; a page of what was found, as frozen rows.
+"""Finding patients: what staff type and choose, as a filter; a page of what was found, as frozen rows.
 
 Search forgives: parts of names in any order, accents, case, birth dates in the usual forms, account numbers.
-It never needs a URL: names and birth dates stay in the body of the request.
+It never needs a URL: names and birth dates stay in the body of the request. Filters and sort do have addresses:
+they are words of ours from short lists.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db.models import Max, Q, QuerySet
+from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet
+from django.db.models.lookups import GreaterThan
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import urlencode
 
-from emr.models import Enrolment, Practice
-from patients import wording
-from patients.models import Entry, Patient
+from emr.models import Enrolment, Practice, TypeOutcome
+from patients import listing, wording
+from patients.models import Entry, Listing, Patient, ScheduledVisit
 from patients.projection.patient import folded
 
 PAGE = 50
 LONGEST = 200  # characters of a query that are looked at
 LAST_PAGE = 2000  # 100,000 patients; further paging is a mistake, and an offset costs what it skips
+FRESH = timedelta(7)
+MIDAS_DAYS = 90
+
+_SOME = UUID(int=0)
+
+# Filters that are on or off, with their words.
+SWITCHES = {
+    "chronic": "Chronic headache diagnosis, active",
+    "cgrp": "Active order for a CGRP-targeting drug",
+    "exposure": "Acute orders at or above the 10/15-day line",
+    "no-midas": f"No MIDAS in {MIDAS_DAYS} days",
+    "stale": f"Not confirmed for more than {FRESH.days} days",
+}
+SORTS = {"name": "Name", "appointment": "Next appointment", "as-of": "As of, oldest first"}
 
 _MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = rf"(?P<name>{'|'.join(_MONTH_NAMES)})[a-z]*"
@@ -37,13 +57,47 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """Filters and sort. family: a key of listing.FAMILIES, "" for all; switches: keys of SWITCHES; sort: of SORTS."""
+
+    family: str = ""
+    switches: frozenset[str] = frozenset()
+    sort: str = "name"
+
+    @classmethod
+    def read(cls, asked: Mapping[str, str]) -> "Choice":
+        """From a query string; what is no choice of ours is passed over."""
+        family, sort = asked.get("family", ""), asked.get("sort", "")
+        return cls(
+            family if family in listing.FAMILIES else "",
+            frozenset(each for each in SWITCHES if asked.get(each) == "1"),
+            sort if sort in SORTS else "name",
+        )
+
+    @property
+    def query(self) -> str:
+        """The query string that says the same, "" for no choice: words of ours only."""
+        said = {"family": self.family} if self.family else {}
+        said |= {each: "1" for each in SWITCHES if each in self.switches}
+        return urlencode(said | ({"sort": self.sort} if self.sort != "name" else {}))
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The filters that are on, for reading."""
+        family = (listing.FAMILIES[self.family],) if self.family else ()
+        return (*family, *(words for each, words in SWITCHES.items() if each in self.switches))
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """One patient of the list.
 
-    headaches: classes in words; no_headaches: why there are none; as_of: latest confirmation, "" when never.
+    headaches: classes in words; no_headaches: why there are none; as_of: all complete lists are at least that
+    fresh, "" when none is; note: that the patient died, or that the record became another one.
     """
 
     id: UUID
+    address: str
     name: str
     born: str
     sex: str
@@ -51,6 +105,8 @@ class Found:
     headaches: tuple[str, ...]
     no_headaches: str
     as_of: str
+    stale: bool
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +134,46 @@ class Page:
         return self.number + 1
 
 
-def matching(patients: QuerySet[Patient], typed: str, today: date) -> QuerySet[Patient]:
-    """The patients whose birth date is each date in `typed`, and whose names or number hold each word."""
+def patients(
+    listed: QuerySet[Listing], visits: QuerySet[ScheduledVisit], typed: str, choice: Choice, today: date
+) -> QuerySet[Any, UUID]:
+    """Keys of the patients that fit, in the order chosen; by appointment only those who have one from today on.
+
+    listed, visits: those of one practice that the person may see. typed: each date in it must be the birth date, and
+    each word be part of a name or of the account number.
+    """
+    if choice.sort == "appointment":
+        coming = visits.filter(off=False, day__gte=today)
+        earlier = ScheduledVisit.objects.filter(patient=OuterRef("patient"), off=False, day__gte=today).filter(
+            Q(day__lt=OuterRef("day")) | Q(day=OuterRef("day"), starts_at__lt=OuterRef("starts_at"))
+        )
+        found: QuerySet[Any] = coming.filter(*_tests(typed, choice, today, at="patient__listing__"), ~Exists(earlier))
+        return found.order_by("day", F("starts_at").asc(nulls_first=True), "pk").values_list("patient_id", flat=True)
+    found = listed.filter(*_tests(typed, choice, today))
+    if choice.sort == "as-of":
+        return found.order_by("as_of", "sort_name", "pk").values_list("pk", flat=True)
+    return found.order_by("sort_name", "pk").values_list("pk", flat=True)
+
+
+def _tests(typed: str, choice: Choice, today: date, at: str = "") -> Iterator[Q | GreaterThan]:
+    """What a Listing must fulfil; at: the way to it."""
     rest = folded(typed[:LONGEST])
     for match in list(_DATE.finditer(rest)):
         if days := _days(match, today):
-            patients = patients.filter(birth_date__in=days)
+            yield Q(**{f"{at}birth_date__in": days})
             rest = rest.replace(match[0], " ")
     for word in dict.fromkeys(_WORD.findall(rest)):
-        patients = patients.filter(search_text__contains=word)
-    return patients
+        yield Q(**{f"{at}search_text__contains": word})
+    if choice.family:
+        yield GreaterThan(F(f"{at}families").bitand(listing.families_bit(choice.family)), 0)
+    tests = {
+        "chronic": Q(**{f"{at}chronic": True}),
+        "cgrp": Q(**{f"{at}cgrp_until__gte": today}),
+        "exposure": Q(**{f"{at}exposed_until__gte": today}),
+        "no-midas": Q(**{f"{at}midas_on": None}) | Q(**{f"{at}midas_on__lt": today - timedelta(MIDAS_DAYS)}),
+        "stale": Q(**{f"{at}as_of__lt": timezone.now() - FRESH}),
+    }
+    yield from (tests[name] for name in sorted(choice.switches))
 
 
 def _days(match: re.Match[str], today: date) -> list[date]:
@@ -110,31 +196,50 @@ def _day(year: int, month: int, day: int) -> date | None:
         return None
 
 
-def page(patients: QuerySet[Patient], practice: Practice, number: int, today: date) -> Page:
-    """Page `number` (from 1) of those patients of the practice, by name. Three queries, none counts."""
+def page(ids: QuerySet[Any, UUID], practice: Practice, number: int, today: date) -> Page:
+    """Page `number` (from 1) of those patients of the practice. Four queries, none counts."""
     start = (number - 1) * PAGE
-    rows = list(
-        patients.order_by("family", "given", "id").values(
-            "id", "fhir_id", "family", "given", "title", "birth_date", "birth_precision", "sex", "account_no"
-        )[start : start + PAGE + 1]
-    )
-    shown = rows[:PAGE]
-    headaches = _headaches([row["id"] for row in shown])
-    confirmed, diagnosed = _confirmed(practice, [row["fhir_id"] for row in shown])
-    found = tuple(
-        Found(
+    keys = list(ids[start : start + PAGE + 1])
+    found = described(practice, keys[:PAGE], today)
+    shown = tuple(found[key] for key in dict.fromkeys(keys[:PAGE]) if key in found)
+    return Page(shown, number, len(keys) > PAGE)
+
+
+def described(practice: Practice, ids: Sequence[UUID], today: date) -> dict[UUID, Found]:
+    """Those patients of the practice as the list shows them. Three queries, whatever their number."""
+    columns = (
+        "id", "fhir_id", "family", "given", "title", "birth_date", "birth_precision", "sex", "account_no", "deceased",
+        "deceased_on", "replaced_by", "practice_id",
+    )  # fmt: skip
+    # Asked by key alone: with the practice in the question SQLite looks through all of the practice's patients.
+    rows = [row for row in Patient.objects.filter(pk__in=ids).values(*columns) if row["practice_id"] == practice.pk]
+    headaches = _headaches([row["id"] for row in rows])
+    confirmed, diagnosed = _confirmed(practice, [row["fhir_id"] for row in rows])
+    address = reverse("patients:history", args=[_SOME])  # once: asking for each row costs more than the row
+    zone, stale = ZoneInfo(practice.time_zone), timezone.now() - FRESH
+    found = {}
+    for row in rows:
+        as_of = confirmed.get(row["fhir_id"])
+        found[row["id"]] = Found(
             id=row["id"],
+            address=address.replace(str(_SOME), str(row["id"])),
             name=wording.name_words(row["family"], row["given"], row["title"]),
             born=wording.born_words(row["birth_date"], row["birth_precision"], today),
             sex=row["sex"] or wording.NOT_KNOWN,
             account_no=row["account_no"] or wording.NOT_KNOWN,
             headaches=headaches.get(row["id"], ()),
             no_headaches="None on file" if row["fhir_id"] in diagnosed else "Diagnoses unavailable",
-            as_of=confirmed.get(row["fhir_id"], ""),
+            as_of=wording.moment_words(as_of, zone) if as_of else "",
+            stale=as_of is not None and as_of < stale,
+            note=_note(row),
         )
-        for row in shown
-    )
-    return Page(found, number, len(rows) > PAGE)
+    return found
+
+
+def _note(row: Mapping[str, Any]) -> str:
+    if row["deceased"]:
+        return f"Died {wording.date_words(row['deceased_on']) or 'on a date not known'}"
+    return "Replaced by another record" if row["replaced_by"] else ""
 
 
 def _headaches(patients: list[UUID]) -> dict[UUID, tuple[str, ...]]:
@@ -150,15 +255,18 @@ def _headaches(patients: list[UUID]) -> dict[UUID, tuple[str, ...]]:
     return {patient: tuple(words) for patient, words in found.items()}
 
 
-def _confirmed(practice: Practice, fhir_ids: Iterable[str]) -> tuple[dict[str, str], set[str]]:
-    """When each patient's latest complete list came, and whose list of diagnoses ever was complete."""
-    zone = ZoneInfo(practice.time_zone)
+def _confirmed(practice: Practice, fhir_ids: Iterable[str]) -> tuple[dict[str, datetime], set[str]]:
+    """How fresh each patient's complete lists are at least, and whose list of diagnoses ever was complete."""
+    complete = Q(outcomes__outcome=TypeOutcome.Outcome.COMPLETE)
     conditions = Q(outcomes__resource_type="Condition")
     rows = list(
         Enrolment.objects.filter(connection__practice=practice, patient_fhir_id__in=fhir_ids)
         .values_list("patient_fhir_id")
-        .annotate(latest=Max("outcomes__confirmed_at"), diagnosed=Max("outcomes__confirmed_at", filter=conditions))
+        .annotate(
+            as_of=Min("outcomes__confirmed_at", filter=complete),
+            diagnosed=Min("outcomes__confirmed_at", filter=conditions),
+        )
         .order_by()
     )
-    confirmed = {fhir_id: wording.moment_words(latest, zone) for fhir_id, latest, _ in rows if latest}
+    confirmed = {fhir_id: as_of for fhir_id, as_of, _ in rows if as_of}
     return confirmed, {fhir_id for fhir_id, _, diagnosed in rows if diagnosed}

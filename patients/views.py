@@ -13,8 +13,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from emr import access, audit
 from emr.models import Practice
-from patients import histories, search
-from patients.models import Patient
+from patients import histories, listing, schedule_list, search
+from patients.models import Listing, Patient, ScheduledVisit
 
 
 @require_safe
@@ -31,25 +31,45 @@ def home(request: HttpRequest) -> HttpResponse:
 @access.members_only
 @transaction.atomic
 def patient_list(request: HttpRequest, practice_id: UUID) -> HttpResponse:
-    """A practice's patients by name; a search arrives by POST, so that no name is ever part of a URL."""
+    """A practice's patients, today's and tomorrow's first.
+
+    A search arrives by POST, so that no name is ever part of a URL; filters, sort and page stand in the query string,
+    which can be passed on.
+    """
     practice = access.practice_or_404(request.user, practice_id)
     typed = request.POST.get("q", "").replace("\0", "")[: search.LONGEST].strip()
+    choice = search.Choice.read(request.GET)
     today = _today(practice)
-    patients = access.visible(Patient.objects.filter(practice=practice), request.user)
-    page = search.page(
-        search.matching(patients, typed, today), practice, _page_number(request.POST.get("page", "")), today
-    )
+    listed = access.visible(Listing.objects.filter(practice=practice), request.user)
+    visits = access.visible(ScheduledVisit.objects.filter(practice=practice), request.user)
+    number = _page_number(request.POST.get("page") or request.GET.get("page", ""))
+    page = search.page(search.patients(listed, visits, typed, choice, today), practice, number, today)
+    context = {"practice": practice, "typed": typed, "page": page, "choice": choice, "choices": _choices(choice)}
+    if not typed and page.number == 1 and not choice.query:
+        context["schedule"] = schedule_list.schedule(visits, listed, practice, today)
     audit.record(
         audit.Action.LIST_PATIENTS,
         by=request.user,
         practice=practice,
         # Never what was typed: it names patients.
-        detail=f"{'search' if typed else 'list'}, page {page.number}, {len(page.patients)} shown",
+        detail=f"{_said(typed, choice)}, page {page.number}, {len(page.patients)} shown",
     )
-    template = "patients/_found.html" if _by_htmx(request) else "patients/list.html"
-    response = render(request, template, {"practice": practice, "typed": typed, "page": page})
+    response = render(request, "patients/_found.html" if _by_htmx(request) else "patients/list.html", context)
     patch_vary_headers(response, ["HX-Request"])
     return response
+
+
+def _choices(choice: search.Choice) -> dict[str, list[tuple[str, str, bool]]]:
+    """What can be chosen, as (value, words, chosen)."""
+    return {
+        "families": [(each, words, each == choice.family) for each, words in listing.FAMILIES.items()],
+        "switches": [(each, words, each in choice.switches) for each, words in search.SWITCHES.items()],
+        "sorts": [(each, words, each == choice.sort) for each, words in search.SORTS.items()],
+    }
+
+
+def _said(typed: str, choice: search.Choice) -> str:
+    return f"{'search' if typed else 'list'}{f' ({choice.query})' if choice.query else ''}"
 
 
 @require_safe

@@ -1,6 +1,8 @@
 """Dates, ages and names as the pages write them (Microsoft CUI / NHS patient banner rules, ids PAB-nnnn)."""
 
 from datetime import date, datetime
+from decimal import Decimal
+from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 NOT_KNOWN = "Not known"  # PAB-0019: never "?", never blank
@@ -53,3 +55,13 @@ def plain(word: str) -> str:
 def number_words(count: int, one: str, many: str = "") -> str:
     """1 order, 1,204 orders."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def month_word(day: date) -> str:
+    """Jan, Feb …"""
+    return _MONTHS[day.month]
+
+
+def plain_number(value: Decimal | Fraction | int) -> str:
+    """To a tenth, without idle zeros: 14, 9.5."""
+    return f"{round(float(value), 1):g}"

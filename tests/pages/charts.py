@@ -20,6 +20,13 @@ TYPES = {
     Kind.MEASURE: "Observation",
     Kind.ALLERGY: "AllergyIntolerance",
 }
+_EVERY_TYPE = TYPES | {
+    Kind.VISIT: "Encounter",
+    Kind.REPORT: "DiagnosticReport",
+    Kind.PROCEDURE: "Procedure",
+    Kind.APPOINTMENT: "Appointment",
+    Kind.DOCUMENT: "DocumentReference",
+}
 
 
 def connection(practice: Practice) -> Connection:
@@ -75,7 +82,7 @@ def add(person: Patient, rows: Iterable[Mapping[str, Any]]) -> list[Entry]:
     start = Resource.objects.filter(practice=person.practice).count()
     entries, sources = [], []
     for number, row in enumerate(rows, start):
-        resource_type = TYPES[Kind(row["kind"])]
+        resource_type = _EVERY_TYPE[Kind(row["kind"])]
         source = Resource(
             practice=person.practice,
             resource_type=resource_type,
@@ -126,6 +133,22 @@ def allergy(title: str, on: str = "", **columns: Any) -> dict[str, Any]:
     return _row(Kind.ALLERGY, title, on, {"date_meaning": "recorded", "status": "active"} | columns)
 
 
+def visit(title: str, on: str, **columns: Any) -> dict[str, Any]:
+    return _row(Kind.VISIT, title, on, {"date_meaning": "visit", "status": "finished"} | columns)
+
+
+def procedure(title: str, on: str, **columns: Any) -> dict[str, Any]:
+    return _row(Kind.PROCEDURE, title, on, {"date_meaning": "performed", "status": "completed"} | columns)
+
+
+def report(title: str, on: str, **columns: Any) -> dict[str, Any]:
+    return _row(Kind.REPORT, title, on, {"date_meaning": "examined", "status": "final"} | columns)
+
+
+def appointment(title: str, on: str, **columns: Any) -> dict[str, Any]:
+    return _row(Kind.APPOINTMENT, title, on, {"date_meaning": "appointment", "status": "booked"} | columns)
+
+
 def _row(kind: str, title: str, on: str, columns: Mapping[str, Any]) -> dict[str, Any]:
     """`on`: 2019, 2019-03 or 2019-03-07; "" for undated."""
     parts = [int(part) for part in on.split("-")] if on else []
@@ -147,7 +170,7 @@ def rich(practice: Practice) -> Patient:
             "Procedure": (Outcome.NOT_SUPPORTED, ""),
         },
     )
-    add(person, [*_diagnoses(), *_preventives(), *_acutes(), *_others(), *_measures(), *_allergies()])
+    add(person, [*_diagnoses(), *_preventives(), *_acutes(), *_others(), *_measures(), *_allergies(), *_visits()])
     return person
 
 
@@ -288,6 +311,18 @@ def _allergies() -> list[dict[str, Any]]:
             },
         ),
         allergy("Latex", status="inactive", detail={"clinical": "inactive", "category": "environment"}),
+    ]  # fmt: skip
+
+
+def _visits() -> list[dict[str, Any]]:
+    return [
+        visit("Headache follow-up", "2026-11-14", detail={"attended": "yes"}),
+        visit("Headache follow-up", "2026-05-14", detail={"attended": "yes"}),
+        visit(
+            "Emergency department visit", "2026-02-03", group="emergency", about_headache=True,
+            detail={"reason": "severe headache", "attended": "yes"},
+        ),
+        visit("Headache follow-up", "2026-01-20", status="cancelled", detail={"attended": "no"}),
     ]  # fmt: skip
 
 

@@ -9,8 +9,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from emr.models import AuditEvent, Membership, Practice, User
-from patients import search
-from patients.models import Patient
+from patients import listing, search
+from patients.models import Listing, Patient
 from patients.projection.patient import folded
 from tests.conftest import signed_in
 from tests.pages import charts
@@ -69,7 +69,8 @@ MARIA, MARK, SIOBHAN, ORSTED = (
         pytest.param("o'brien smith", [SIOBHAN], id="apostrophe and hyphen"),
         pytest.param("orsted lukasz", [ORSTED], id="letters without accents of their own"),
         pytest.param("9150", [MARIA], id="account number"),
-        pytest.param("a77", [], id="account number wrongly run together"),
+        pytest.param("a77", [SIOBHAN], id="account number run together"),
+        pytest.param("obrien", [SIOBHAN], id="name run together"),
         pytest.param("a-77", [SIOBHAN], id="account number with its hyphen"),
         pytest.param("1989-03-07", [MARIA], id="ISO date"),
         pytest.param("03/07/1989", [MARIA], id="US date"),
@@ -93,8 +94,10 @@ def test_search_finds(alice: User, practice_a: Practice, people: list[Patient], 
 
 
 def test_first_page_is_by_name_and_the_rest_follows(alice: User, practice_a: Practice) -> None:
-    Patient.objects.bulk_create(
-        Patient(practice=practice_a, fhir_id=f"p{number}", family=f"F{number:03}") for number in range(120)
+    listing.rename(
+        Patient.objects.bulk_create(
+            Patient(practice=practice_a, fhir_id=f"p{number}", family=f"F{number:03}") for number in range(120)
+        )
     )
     client = signed_in(alice)
     first = client.get(address(practice_a)).context["page"]
@@ -123,7 +126,7 @@ def test_missing_diagnoses_are_not_called_none(alice: User, practice_a: Practice
     charts.enrol(denied, {"Condition": ("not-permitted", ""), "Observation": ("complete", "")})
     charts.enrol(charts.patient(practice_a, "healthy"))
     charts.patient(practice_a, "new")
-    found = search.page(Patient.objects.order_by("fhir_id"), practice_a, 1, charts.TODAY).patients
+    found = search.page(Listing.objects.values_list("pk", flat=True), practice_a, 1, charts.TODAY).patients
     said = {Patient.objects.get(pk=each.id).fhir_id: (each.no_headaches, bool(each.as_of)) for each in found}
     assert said == {
         "denied": ("Diagnoses unavailable", True),
@@ -201,7 +204,7 @@ def test_queries_do_not_grow_with_the_list(alice: User, practice_a: Practice) ->
         with CaptureQueriesContext(connection) as queries:
             client.get(address(practice_a))
         counts.append(len(queries))
-    assert counts[0] == counts[1] <= 10
+    assert counts[0] == counts[1] <= 15
 
 
 def test_list_and_search_read_no_body_and_count_nothing(alice: User, practice_a: Practice) -> None:

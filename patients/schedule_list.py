@@ -1,0 +1,129 @@
+"""Who comes today and tomorrow, from the appointments the EMR has sent. An uploaded schedule will join these rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.db.models import Exists, F, QuerySet
+from django.urls import reverse
+
+from emr.models import Connection, Practice, TypeOutcome
+from patients import search, wording
+from patients.models import Listing, ScheduledVisit
+
+Outcome = TypeOutcome.Outcome
+MOST = 60  # appointments of one day that are shown
+READ = 1000  # of both days
+_ANY = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One appointment. at: 09:30 on the practice's clock, "" when the record names the day only; off: it is
+    cancelled, or the patient was not seen; status: the record's own word."""
+
+    patient: search.Found
+    at: str
+    title: str
+    status: str
+    off: bool
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """name: Today, Tomorrow; date: spelled with its weekday; more: appointments that are left out."""
+
+    name: str
+    date: str
+    slots: tuple[Slot, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """days: none when nothing can be said about any; absent: why not; caution: why a day may hold more than shown."""
+
+    days: tuple[Day, ...]
+    absent: str
+    caution: str
+
+
+_ABSENT = {
+    Outcome.NOT_PERMITTED: "No schedule: appointments are not granted to this connection.",
+    Outcome.NOT_SUPPORTED: "No schedule: the EMR does not offer appointments here.",
+    Outcome.NOT_FETCHED: "No schedule: appointments have not been fetched.",
+}
+_PARTLY = {
+    Outcome.NOT_PERMITTED: "not granted",
+    Outcome.NOT_SUPPORTED: "not offered",
+    Outcome.NOT_FETCHED: "not fetched",
+}
+
+
+def schedule(visits: QuerySet[ScheduledVisit], listed: QuerySet[Listing], practice: Practice, today: date) -> Schedule:
+    """Today and tomorrow of the practice. visits, listed: those of the practice that the person may see.
+
+    Five queries, whatever the number of appointments.
+    """
+    days = (today, today + timedelta(1))
+    columns = ("patient_id", "day", "starts_at", "title", "status", "off", "source_id")
+    ordered = visits.filter(day__in=days).order_by("day", F("starts_at").asc(nulls_first=True), "id")
+    rows = list(ordered.values(*columns)[:READ])
+    states = _states(listed, practice)
+    if not rows and Outcome.COMPLETE.value not in states:
+        return Schedule((), _why(practice, states), "")
+    found = search.described(practice, list({row["patient_id"] for row in rows}), today)
+    zone, address = ZoneInfo(practice.time_zone), reverse("emr:source", args=[_ANY])
+    slots = [(row["day"], _slot(row, found[row["patient_id"]], zone, address)) for row in rows]
+    return Schedule(
+        tuple(
+            _day(name, day, [slot for on, slot in slots if on == day])
+            for name, day in zip(("Today", "Tomorrow"), days, strict=True)
+        ),
+        "",
+        _caution(states),
+    )
+
+
+def _states(listed: QuerySet[Listing], practice: Practice) -> set[str]:
+    """How the type Appointment stands: each outcome that any patient has. Looks for one row each in an index."""
+    found = Practice.objects.filter(pk=practice.pk).values(
+        **{each.name: Exists(listed.filter(appointments=each)) for each in Outcome}
+    )
+    has: dict[str, Any] = dict(found.get())
+    return {each.value for each in Outcome if has[each.name]}
+
+
+def _slot(row: Mapping[str, Any], patient: search.Found, zone: ZoneInfo, address: str) -> Slot:
+    starts_at = row["starts_at"]
+    return Slot(
+        patient=patient,
+        at=f"{starts_at.astimezone(zone):%H:%M}" if starts_at else "",
+        title=row["title"],
+        status=row["status"],
+        off=row["off"],
+        source=address.replace(str(_ANY), str(row["source_id"])),
+    )
+
+
+def _day(name: str, day: date, slots: list[Slot]) -> Day:
+    return Day(name, f"{day:%a} {wording.date_words(day)}", tuple(slots[:MOST]), max(len(slots) - MOST, 0))
+
+
+def _why(practice: Practice, states: set[str]) -> str:
+    """The reason that says most. What no connection asks for, its EMR grants nobody: that is kept in its profile."""
+    if not states <= {Outcome.NOT_FETCHED.value}:
+        denied = Outcome.NOT_PERMITTED.value in states
+        return _ABSENT[Outcome.NOT_PERMITTED if denied else Outcome.NOT_SUPPORTED]
+    connections = list(Connection.objects.filter(practice=practice).select_related("registration"))
+    asked = any(query.resource_type == "Appointment" for each in connections for query in each.profile.plan)
+    return _ABSENT[Outcome.NOT_FETCHED if asked or not connections else Outcome.NOT_PERMITTED]
+
+
+def _caution(states: set[str]) -> str:
+    missing = [words for state, words in _PARTLY.items() if state.value in states]
+    return f"May be incomplete: appointments of some patients are {' or '.join(missing)}." if missing else ""
