@@ -34,7 +34,7 @@ class TypeLine:
     fresh: int
     not_permitted: int
     not_supported: int
-    failed: int
+    not_fetched: int
     reasons: tuple[tuple[int, str], ...]
 
     @property
@@ -44,8 +44,8 @@ class TypeLine:
             return "fetching"
         if self.queued:
             return "queued"
-        if self.failed:
-            return "failed"
+        if self.not_fetched:
+            return "not fetched"
         if self.complete or self.fresh:
             return "complete"
         return "not permitted" if self.not_permitted else "not supported here" if self.not_supported else "no patients"
@@ -53,7 +53,7 @@ class TypeLine:
     @property
     def mark(self) -> str:
         """How its tag looks; the word says the same."""
-        marks = {"complete": "good", "failed": "bad", "not permitted": "warn", "not supported here": "warn"}
+        marks = {"complete": "good", "not fetched": "bad", "not permitted": "warn", "not supported here": "warn"}
         return marks.get(self.word, "")
 
 
@@ -150,7 +150,7 @@ def _types(pull: Pull, items: Counter[str]) -> Iterator[TypeLine]:
             fresh=max(items[WorkItem.State.DONE] - kind[WorkItem.State.DONE], 0),
             not_permitted=kind[Outcome.NOT_PERMITTED],
             not_supported=kind[Outcome.NOT_SUPPORTED],
-            failed=kind[Outcome.NOT_FETCHED],
+            not_fetched=kind[Outcome.NOT_FETCHED],
             reasons=tuple((count, reason) for reason, count in reasons.get(name, Counter()).most_common(3)),
         )
 

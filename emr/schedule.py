@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from celery import current_app
@@ -28,6 +29,7 @@ RECENT = timedelta(days=7)
 VIEWED_AGAIN = timedelta(minutes=15)
 
 Rank = WorkItem.Rank
+_NOT_DUE: dict[str, Any] = {"due_at": None, "asked_at": None, "whole": False}
 
 
 def publish(task: str, *args: object) -> bool:
@@ -54,7 +56,7 @@ def publish_soon(item_id: UUID, seconds: float) -> None:
 
 def request_pull(connection: Connection, reason: str) -> int:
     """Make every enrolled patient of the connection due now, with every type. Returns how many."""
-    return _ask(connection.enrolments.all(), reason)
+    return _ask(connection.enrolments.all(), reason, waited_for=False)
 
 
 @transaction.atomic
@@ -65,20 +67,20 @@ def refresh(practice_id: UUID, patient_fhir_id: str, by: User | AnonymousUser | 
     for enrolment in rows.select_related("connection__practice"):
         practice = enrolment.connection.practice
         audit.record(audit.Action.PULL, by=by, practice=practice, object_id=enrolment.pk, detail="asked for a refresh")
-    return _ask(rows, "asked for by staff") > 0
+    return _ask(rows, "asked for by staff", waited_for=True) > 0
 
 
 @transaction.atomic
-def _ask(rows: QuerySet[Enrolment], reason: str) -> int:
+def _ask(rows: QuerySet[Enrolment], reason: str, *, waited_for: bool) -> int:
     now = timezone.now()
-    # An item nobody has begun takes the wish along; one that is under way only moves up, and the wish stays due.
-    begun = Q(lease__isnull=False) | ~Q(cursor={})
+    # An item nobody has begun takes the wish along; for one that is under way, the wish stays due.
     waiting = WorkItem.objects.filter(state=WorkItem.State.QUEUED, enrolment__in=rows.values("pk"))
-    waiting.exclude(begun).update(wanted_at=None)
-    waiting.update(rank=Rank.ASKED, rank_order=now.timestamp())
-    asked = rows.update(due_at=now, due_reason=reason[:100], asked_at=now)
+    waiting.filter(lease=None, cursor={}).update(wanted_at=None)
+    if waited_for:
+        waiting.update(rank=Rank.ASKED, rank_order=now.timestamp())
+    asked = rows.update(due_at=now, due_reason=reason[:100], whole=True, asked_at=now if waited_for else None)
     taken = WorkItem.objects.filter(state=WorkItem.State.QUEUED, enrolment=OuterRef("pk"), wanted_at=None, cursor={})
-    Enrolment.objects.filter(Exists(taken), pk__in=rows.values("pk")).update(due_at=None, asked_at=None)
+    Enrolment.objects.filter(Exists(taken), pk__in=rows.values("pk")).update(**_NOT_DUE)
     transaction.on_commit(lambda: publish("emr.tasks.tick"))
     return asked
 
@@ -100,34 +102,28 @@ def cancel(pull_id: UUID) -> bool:
     """
     now = timezone.now()
     with transaction.atomic():
-        ended = Pull.objects.filter(pk=pull_id, state__in=Pull.OPEN).update(
+        pull = Pull.objects.select_for_update().filter(pk=pull_id, state__in=Pull.OPEN).first()
+        if pull is None:
+            return False
+        Pull.objects.filter(pk=pull_id).update(
             state=Pull.State.CANCELLED, finished_at=now, probe_at=None, **breaker.CLOSED
         )
-        if not ended:
-            return False
-        left = WorkItem.objects.filter(pull_id=pull_id, state=WorkItem.State.QUEUED)
-        for enrolment in Enrolment.objects.filter(items__in=left, due_at=None).select_related(
-            "connection__registration"
-        ):
-            due_again(enrolment, "after a cancelled pull")
-        left.update(
-            state=WorkItem.State.CANCELLED,
-            lease=None,
-            lease_until=None,
-            finished_at=now,
-            reason="the pull was cancelled",
-        )
+        left = WorkItem.objects.filter(pull=pull, state=WorkItem.State.QUEUED)
+        due = {"due_at": now + pull.connection.profile.freshness.shortest, "due_reason": "after a cancelled pull"}
+        Enrolment.objects.filter(pk__in=left.values("enrolment"), due_at=None).update(**due)
+        ended = {"lease": None, "lease_until": None, "finished_at": now, "reason": "the pull was cancelled"}
+        left.update(state=WorkItem.State.CANCELLED, **ended)
     return True
 
 
 # --- what is due ---
 
 
-def due_again(enrolment: Enrolment, reason: str = "daily") -> None:
+def due_again(enrolment: Enrolment) -> None:
     """Its item has ended: due when the first of its lists has outlived itself, unless it is due already."""
     now = timezone.now()
     life = enrolment.connection.profile.freshness.shortest
-    Enrolment.objects.filter(pk=enrolment.pk, due_at=None).update(due_at=now + life, due_reason=reason)
+    Enrolment.objects.filter(pk=enrolment.pk, due_at=None).update(due_at=now + life, due_reason="daily")
     Enrolment.objects.filter(pk=enrolment.pk).update(pulled_at=now)
 
 
@@ -176,7 +172,7 @@ def _wanted_at(enrolment: Enrolment, now: datetime) -> datetime | None:
 
     None when a person asked: everything is fetched.
     """
-    if enrolment.asked_at is not None:
+    if enrolment.whole:
         return None
     at = enrolment.next_appointment_at
     return at if at is not None and now < at <= now + AHEAD else now
@@ -207,7 +203,7 @@ def _open_pull(connection: Connection) -> int:
 def _taken(enrolments: Iterable[Enrolment]) -> None:
     pks = [enrolment.pk for enrolment in enrolments]
     for start in range(0, len(pks), 500):
-        Enrolment.objects.filter(pk__in=pks[start : start + 500]).update(due_at=None, asked_at=None)
+        Enrolment.objects.filter(pk__in=pks[start : start + 500]).update(**_NOT_DUE)
 
 
 def _item(pull: Pull, enrolment: Enrolment, days: tuple[datetime, datetime], now: datetime) -> WorkItem:

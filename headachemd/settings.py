@@ -4,6 +4,7 @@ Two modes. `production` (the default) refuses to start on anything that is only 
 `embedded` needs nothing but Python: SQLite, a broker in a folder, cache and call budget in the database.
 """
 
+import os
 from pathlib import Path
 
 import environ
@@ -18,7 +19,8 @@ environ.Env.read_env(BASE_DIR / ".env")
 
 
 def required(name: str, hint: str) -> str:
-    value: str = env.str(name, default="")
+    # Not env.str: it takes a value that starts with "$" for the name of another variable.
+    value = os.environ.get(name, "")
     if not value:
         raise ImproperlyConfigured(f"{name} is not set: {hint} (see .env.example, or run `make demo`).")
     return value

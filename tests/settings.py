@@ -1,13 +1,13 @@
 """The product's own settings, fed with keys made for this run."""
 
 import os
+import secrets
 import tempfile
 
 from cryptography.fernet import Fernet
-from django.core.management.utils import get_random_secret_key
 
 os.environ["HEADACHEMD_MODE"] = "embedded"
-os.environ.setdefault("SECRET_KEY", get_random_secret_key())
+os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
 os.environ.setdefault("FIELD_KEYS", Fernet.generate_key().decode())
 os.environ.setdefault("PUBLIC_URL", "http://testserver")
 os.environ.setdefault("VAR_DIR", tempfile.mkdtemp(prefix="headachemd-tests-"))

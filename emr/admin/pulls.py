@@ -37,7 +37,7 @@ class EnrolmentAdmin(MetadataAdmin):
     search_fields = ["due_reason", *_CONNECTION_SEARCH]
     search_help_text = "Our id, reason, practice, registration"
     fields = [
-        "id", "connection", "known_by", "due_at", "due_reason", "asked_at", "next_appointment_at", "viewed_at",
+        "id", "connection", "known_by", "due_at", "due_reason", "whole", "asked_at", "next_appointment_at", "viewed_at",
         "pulled_at", "created_at",
     ]  # fmt: skip
     readonly_fields = ["id"]

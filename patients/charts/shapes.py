@@ -139,5 +139,5 @@ def across(share: float, left: float = LEFT, right: float = RIGHT) -> float:
 
 
 def room(text: str) -> float:
-    """Percent of the narrowest chart that a text takes."""
+    """Percent of the narrowest chart that a text fills."""
     return len(text) * _LETTER / NARROWEST * 100

@@ -15,6 +15,7 @@ from patients.charts.shapes import RIGHT, Bar, Cell, Chart, Key, Label, Mark, Ru
 from patients.headaches.frequency import DayCount
 from patients.headaches.ledger import TrialRow
 from patients.headaches.orders import Order
+from patients.headaches.record import when
 from patients.headaches.supply import supply
 from patients.headaches.trials import Episode
 from patients.wording import date_words, plain_number
@@ -209,13 +210,22 @@ def _legend(lanes: Sequence[TrialRow], events: Sequence[Event], spans: Sequence[
 
 
 def _desc(lanes: Sequence[TrialRow], events: Sequence[Event], spans: Sequence[Span]) -> str:
-    said = [f"{row.drug} from {date_words(row.first)} to {_until(row)}" for row in lanes]
+    said = [f"{row.drug} from {start_words(row.episodes[0])} to {_until(row)}" for row in lanes]
     counted: dict[str, int] = {}
     for event in events:
         counted[event.lane] = counted.get(event.lane, 0) + 1
     said += [f"{lane}: {count}" for lane, count in counted.items()]
     said += [f"{span.lane} from {date_words(span.first)}" for span in spans]
     return ". ".join(said) + "."
+
+
+def start_words(episode: Episode) -> str:
+    """The first day as precise as its order: 2016, Mar-2017, 04-Mar-2017."""
+    for order in episode.orders:
+        begun = order.bounds_start or order.authored
+        if begun is not None and begun.value == episode.start:
+            return when(begun)
+    return date_words(episode.start)
 
 
 def _until(row: TrialRow) -> str:
@@ -236,7 +246,7 @@ def _rows(
             to = date_words(episode.end) or "Unknown"
             words = f"{count} {'order' if count == 1 else 'orders'}"
             known = "active order" if episode.ongoing else ends[episode.end_kind]
-            rows.append((Cell(row.drug), Cell(date_words(episode.start)), Cell(to), Cell(known), Cell(words, source)))
+            rows.append((Cell(row.drug), Cell(start_words(episode)), Cell(to), Cell(known), Cell(words, source)))
     for event in events:
         day = date_words(event.on)
         rows.append((Cell(event.lane), Cell(day), Cell(day), Cell(event.words), Cell("Source", href(event.source))))

@@ -55,7 +55,9 @@ class TrialRow:
     def dose_words(self) -> str:
         """The highest stated daily dose, else the dose staff stated, else ""."""
         if self.max_daily_mg is not None:
-            return f"{float(self.max_daily_mg):g} mg a day"
+            # A dose a month, told by the day, has no end of decimals.
+            exact = self.max_daily_mg == round(self.max_daily_mg, 1)
+            return f"{float(round(self.max_daily_mg, 1)):g} mg a day{'' if exact else ' on average'}"
         return self.attestation.dose if self.attestation else ""
 
     @property

@@ -63,9 +63,8 @@ def changes(
         f"First fetched {date_words(first_seen.astimezone(zone).date())}, after that: "
         "only what is dated later can be told, not what was added or changed since."
     )
-    return Changes(
-        words, note if late else "", rows, len(found), "" if rows else "Nothing on file is dated or sent since then."
-    )
+    none = "Nothing on file is dated since then." if late else "Nothing on file is dated, sent or changed since then."
+    return Changes(words, note if late else "", rows, len(found), "" if rows else none)
 
 
 def _rows(patient: Patient, day: date, told_from: datetime, today: date) -> list[dict[str, Any]]:

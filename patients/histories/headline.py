@@ -8,11 +8,13 @@ from itertools import pairwise
 from django.urls import reverse
 
 from patients.absence import Completeness
+from patients.charts.treatments import start_words
 from patients.headaches.frequency import Frequency, Level, Score, Scores
 from patients.headaches.ledger import TrialRow
 from patients.headaches.record import when
 from patients.histories.evidence import Evidence
 from patients.histories.parts import Card, Link, Row, Said, Sources
+from patients.histories.treatments import first_words
 from patients.models import Patient
 from patients.summaries import Summary
 from patients.wording import date_words, number_words, plain_number
@@ -164,18 +166,20 @@ def _preventive(made: Summary, evidence: Evidence, known: Completeness) -> Card:
 
 
 def _last_words(row: TrialRow) -> str:
-    return f"to {date_words(row.last)}" if row.last else f"from {date_words(row.first)}, end unknown"
+    return f"to {date_words(row.last)}" if row.last else f"from {first_words(row)}, end unknown"
 
 
 def _running(row: TrialRow, evidence: Evidence) -> Said:
-    words = ", ".join(filter(None, (row.class_words, row.dose_words, f"since {date_words(_since(row))}")))
+    words = ", ".join(filter(None, (row.class_words, row.dose_words, f"since {_since(row)}")))
     return Said(f"{row.drug}: {words}", evidence.sources(row.sources, "?all=treatment"))
 
 
-def _since(row: TrialRow) -> date | None:
-    """The start of the running episode, or of the sessions."""
-    running = [episode.start for episode in row.episodes if episode.ongoing]
-    return min(running) if running else row.sessions[0][0] if row.sessions else row.first
+def _since(row: TrialRow) -> str:
+    """The start of the running episode, else of the sessions."""
+    running = [episode for episode in row.episodes if episode.ongoing]
+    if running:
+        return start_words(running[0])
+    return date_words(row.sessions[0][0]) if row.sessions else first_words(row)
 
 
 def _next(made: Summary, evidence: Evidence, known: Completeness, ahead: tuple[Row, ...]) -> Card:

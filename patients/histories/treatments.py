@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from patients.absence import Completeness
+from patients.charts.treatments import start_words
 from patients.headaches.ledger import TrialRow
 from patients.headaches.record import Treatment, newest, when
 from patients.histories.evidence import Evidence
@@ -203,7 +204,7 @@ def _trial(row: TrialRow, evidence: Evidence, by_source: Mapping[str, Treatment]
         class_words=row.class_words or "Class not known",
         drug=row.drug,
         dose=row.dose_words or "Not stated",
-        first=date_words(row.first) or "Not on file",
+        first=first_words(row) or "Not on file",
         last=_last(row),
         days=f"{row.documented_days:,}" if row.documented_days else "",
         level=row.level or "",
@@ -230,6 +231,15 @@ def _source_line(source: str, evidence: Evidence, order: Treatment | None) -> Or
 
 def _stated(by: str, on: date | None) -> str:
     return ", ".join(filter(None, (by, date_words(on))))
+
+
+def first_words(row: TrialRow) -> str:
+    """The first day of all episodes and sessions, as precise as the record; "" without any."""
+    for episode in row.episodes:
+        if episode.start == row.first:
+            return start_words(episode)
+    stated = row.attestation.started if row.attestation else None
+    return when(stated) if stated and stated.value == row.first else date_words(row.first)
 
 
 def _last(row: TrialRow) -> str:

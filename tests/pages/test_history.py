@@ -4,6 +4,7 @@ import html
 import json
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from patients.projection.rebuild import rebuild
 from tests.conftest import signed_in
 from tests.pages import charts
 from tests.pages.charts import TODAY
+from tests.pages.test_templates import JUDGING, ROOT, each
 
 Rows = list[dict[str, Any]]
 
@@ -262,7 +264,7 @@ def test_the_better_of_two_connections_speaks_for_a_type(practice_a: Practice) -
 def test_trials_are_one_row_per_ingredient_classes_together(practice_a: Practice) -> None:
     trials = page_of(charts.rich(practice_a))["treatments"]["trials"]
     assert [(row["class_words"], row["drug"], row["first"]) for row in trials["rows"]] == [
-        ("Tricyclic antidepressant", "Amitriptyline", "01-Jan-2016"),
+        ("Tricyclic antidepressant", "Amitriptyline", "2016"),
         ("Anticonvulsant", "Topiramate", "20-Mar-2017"),
         ("Beta blocker", "Propranolol", "02-Apr-2019"),
         ("Botulinum toxin", "OnabotulinumtoxinA", "02-Jun-2025"),
@@ -631,3 +633,14 @@ def test_today_is_the_practice_s(alice: User, person: Patient, now: str, marked:
     charts.add(person, [charts.order("X", "2026-11-22", "acute", "x", "", "")])
     with time_machine.travel(now, tick=False):
         assert ("future date" in read(alice, person)) is marked
+
+
+# --- words ---------------------------------------------------------------------------------------------------------
+PYTHON = [
+    path for folder in ("histories", "charts", "templatetags") for path in (ROOT / "patients" / folder).glob("*.py")
+]
+
+
+@pytest.mark.parametrize("path", each(PYTHON))
+def test_wording_of_the_page_is_neutral(path: Path) -> None:
+    assert JUDGING.findall(path.read_text("utf-8")) == []

@@ -69,7 +69,7 @@ def test_the_record_a_patient_became_is_enrolled_once_and_fetched(connect: Conne
     work(connection)
     merged(control, old, new)
     for _ in range(2):
-        connection.enrolments.update(due_at="2026-01-01T00:00Z", asked_at="2026-01-01T00:00Z")
+        connection.enrolments.update(due_at="2026-01-01T00:00Z", whole=True)
         work(connection)
     rows = connection.enrolments.order_by("created_at").values_list("patient_fhir_id", "known_by", "replaced_by")
     assert list(rows) == [(old, "list", new), (new, "merge", "")]
@@ -85,11 +85,11 @@ def test_two_records_that_became_each_other_end(connect: Connect) -> None:
     one, other = control.patient_ids
     merged(control, one, other)
     merged(control, other, one)
-    connection.enrolments.update(due_at="2026-01-01T00:00Z", asked_at="2026-01-01T00:00Z")
+    connection.enrolments.update(due_at="2026-01-01T00:00Z", whole=True)
     work(connection)
     assert dict(connection.enrolments.values_list("patient_fhir_id", "replaced_by")) == {one: other, other: one}
     merged(control, one, None)
-    connection.enrolments.update(due_at="2026-01-01T00:00Z", asked_at="2026-01-01T00:00Z")
+    connection.enrolments.update(due_at="2026-01-01T00:00Z", whole=True)
     work(connection)
     assert connection.enrolments.get(patient_fhir_id=one).replaced_by == ""
 

@@ -141,3 +141,16 @@ def test_an_item_published_before_the_hold_is_published_again_after_it(connectio
     WorkItem.objects.update(published_at=timezone.now() - timedelta(seconds=5))
     Pull.objects.update(hold_until=timezone.now() - timedelta(seconds=1))
     assert order() == ["first"]
+
+
+def test_an_admins_pull_of_everybody_asks_for_every_type_and_displaces_nobody(
+    connection: Connection, alice: User
+) -> None:
+    enrolled = due(connection, "first", due_at=None)
+    due(connection, "second", due_at=None)
+    assert schedule.request_pull(connection, "asked for by an admin") == 2
+    schedule.open_pulls()
+    assert set(WorkItem.objects.values_list("rank", "wanted_at")) == {(WorkItem.Rank.OLDEST, None)}
+    assert schedule.refresh(connection.practice_id, enrolled.patient_fhir_id, alice)
+    assert order() == ["first", "second"]
+    assert not Enrolment.objects.exclude(due_at=None, whole=False, asked_at=None).exists()

@@ -154,7 +154,7 @@ def test_progress_counts_each_type_over_the_patients(pull: Pull) -> None:
     condition, procedure = line(told, "Condition"), line(told, "Procedure")
     assert (patient.complete, patient.queued, patient.fetching, patient.word) == (4, 0, 0, "complete")
     assert (allergy.complete, allergy.fresh, allergy.queued, allergy.word) == (2, 1, 1, "queued")
-    assert (condition.complete, condition.failed, condition.fetching, condition.queued) == (1, 1, 1, 1)
+    assert (condition.complete, condition.not_fetched, condition.fetching, condition.queued) == (1, 1, 1, 1)
     assert (condition.word, condition.reasons) == ("fetching", ((1, "a fault"),))
     assert (procedure.not_permitted, procedure.queued) == (2, 2)
     assert {each.resource_type for each in told.types} == set(pull.connection.profile.planned_types)

@@ -145,12 +145,13 @@ def test_eight_workers_with_every_message_pull_each_page_once(connect: Connect) 
     served = {(kind, fhir_id) for kind, fhir_id, _ in control.get("ledger")["served"]}
     assert served == set(Resource.objects.values_list("resource_type", "fhir_id"))
     assert pull.state == Pull.State.COMPLETE
-    assert pull.new == Resource.objects.count()
     assert pull.calls == calls(control) - 2
     plan = 4 * len(connection.profile.plan)
     medications = Resource.objects.filter(resource_type="Medication").count()
-    # Two items may read the same Medication in the same instant; nothing else is asked for twice.
-    assert plan + medications <= pull.calls <= plan + 4 * medications
+    # Items of two patients may read the same Medication in the same instant; nothing else is asked for twice.
+    doubled = pull.calls - plan - medications
+    assert 0 <= doubled <= 3
+    assert 0 <= pull.new - Resource.objects.count() <= doubled
 
 
 def with_token(connection: Connection) -> None:
