@@ -7,7 +7,7 @@ from django.db.models.signals import post_save
 from django.dispatch import receiver
 
 from emr.signals import patient_pulled
-from patients import listing
+from patients import histories, listing
 from patients.models import Assessment, Patient
 from patients.projection import rebuild
 
@@ -20,6 +20,8 @@ def rebuild_history(sender: object, *, practice_id: UUID, patient_fhir_id: str, 
     patient = Patient.objects.select_related("practice").filter(practice=practice_id, fhir_id=patient_fhir_id).first()
     if patient is not None:
         listing.refresh(patient)
+        # So that the first to open the chart after a pull does not wait for its page to be made.
+        histories.refresh(patient)
 
 
 @receiver(post_save, sender=Patient, dispatch_uid="patients.list_by_name")
