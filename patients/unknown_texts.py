@@ -44,7 +44,8 @@ def holders(practice_id: UUID, text: str) -> QuerySet[Patient]:
     """The practice's patients with an order of that normalised text."""
     titles = [title for title, *_ in _treatments(practice_id) if normalised(title) == text]
     held = Entry.objects.filter(practice_id=practice_id, kind=Entry.Kind.TREATMENT, title__in=titles)
-    return Patient.objects.filter(practice_id=practice_id, pk__in=held.values("patient_id")).order_by("pk")
+    mine = Patient.objects.select_related("practice").filter(practice_id=practice_id)
+    return mine.filter(pk__in=held.values("patient_id")).order_by("pk")
 
 
 def order(practice_id: UUID, source: UUID) -> Entry | None:

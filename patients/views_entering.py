@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from emr import access, audit
 from emr.models import Membership, Practice, User
-from patients import bindings, entering, histories, unknown_texts
+from patients import bindings, entering, histories, listing, unknown_texts
 from patients.codes import table
 from patients.models import Assessment, Attestation, DrugBinding, Patient, PromptDismissal
 from patients.models.entered import Origin
@@ -225,6 +225,7 @@ def _rebuilt(binding: DrugBinding) -> str:
         return f"Saved. More than {AT_ONCE} histories hold this text; they follow with the next rebuild."
     for patient in waiting:
         rebuild(patient.practice_id, patient.fhir_id)
+        listing.refresh(patient)
     bindings.mark_rebuilt(binding.practice_id, text=binding.text, entered_before=since)
     return f"Saved. Histories brought up to date: {len(waiting)}."
 

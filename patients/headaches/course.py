@@ -116,7 +116,7 @@ def _span(group: Sequence[Condition], today: date) -> CodeSpan:
     dated = [each for each in group if each.dated and each.dated.value <= today]
     dated.sort(key=lambda each: each.dated.order if each.dated else ())
     latest = dated[-1] if dated else group[-1]
-    row = _classes()[latest.headache_class]
+    row = _class(latest.headache_class)
     undated = [each for each in group if not each.dated or each.dated.value > today]
     newest_first = [*reversed(dated), *undated]
     return CodeSpan(
@@ -186,7 +186,13 @@ def _onset(conditions: Sequence[Condition], today: date) -> tuple[str, str]:
 
 
 def _family(span: CodeSpan) -> str:
-    return _classes()[span.headache_class]["family"]
+    return _class(span.headache_class)["family"]
+
+
+def _class(name: str) -> Row:
+    """Its row. A class that has left the table since the record was read stands for itself until it is read anew."""
+    alone = {"words": re.sub(r"[/-]", " ", name), "chronic": "", "family": name, "specificity": "0"}
+    return _classes().get(name) or alone
 
 
 @cache

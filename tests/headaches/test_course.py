@@ -99,3 +99,11 @@ def test_onset_is_only_what_is_stated(more: dict[str, Any], words: str) -> None:
 def test_future_statement_gives_no_date() -> None:
     (span,) = _course(dx("G43.709", "2031-01-01")).spans
     assert (span.first, span.first_words, span.count) == (None, "no date", 1)
+
+
+def test_a_class_that_left_the_table_stands_for_itself() -> None:
+    old = dx("G43.Z9", "2025-01-01", headache_class="migraine/of-old", words="")
+    found = _course(old, CHRONIC)
+    assert [span.words for span in found.spans] == ["Chronic migraine", "migraine of old"]
+    assert found.headline is not None
+    assert found.headline.code == "G43.709"
