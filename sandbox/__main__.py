@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sandbox.clients import RegisteredClient, RegistrationError
-from sandbox.config import ConfigError, SandboxConfig
+from sandbox.config import GENERIC, VENDOR, ConfigError, SandboxConfig
 from sandbox.server import Sandbox
 
 
@@ -40,6 +40,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default=defaults.host, help="a loopback address")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--practice", default=defaults.practice, help="six capital letters")
+    parser.add_argument("--mode", choices=(VENDOR, GENERIC), default=defaults.mode, help="whose server is played")
     parser.add_argument("--patients", type=int, default=0, metavar="N", help="charts to generate")
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--data", type=Path, action="append", default=[], metavar="FOLDER")
@@ -49,6 +50,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=int, default=defaults.limit, help="calls in a clock minute")
     parser.add_argument("--page-size", type=int, default=defaults.page_size)
     parser.add_argument("--token-life", type=int, default=defaults.token_life, metavar="SECONDS")
+    parser.add_argument("--grant-life", type=int, default=defaults.grant_life, metavar="SECONDS")
     parser.add_argument("--state", type=Path, metavar="FILE", help="keeps registered clients over restarts")
     parser.add_argument("--certificate", type=Path, metavar="PEM", help="serve https with this certificate and key")
     parser.add_argument("--quiet", action="store_true", help="no line per request")
@@ -62,6 +64,7 @@ def read_config(arguments: Sequence[str]) -> SandboxConfig:
     try:
         return SandboxConfig(
             practice=options.practice,
+            mode=options.mode,
             host=options.host,
             port=options.port,
             patients=options.patients,
@@ -73,6 +76,7 @@ def read_config(arguments: Sequence[str]) -> SandboxConfig:
             limit=options.limit,
             page_size=options.page_size,
             token_life=options.token_life,
+            grant_life=options.grant_life,
             state_file=options.state,
             quiet=options.quiet,
             certificate=options.certificate,

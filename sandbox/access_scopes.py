@@ -47,6 +47,10 @@ SCOPES_SUPPORTED: frozenset[str] = frozenset(
     + ["system/FamilyMemberHistory.c", "system/FamilyMemberHistory.u"]
     + ["system/Group.read", "system/Group.rs"]
 )
+# The vendor does not list it; an app may have it ticked nevertheless (SMART: scopes_supported is not exhaustive).
+# The appointments are the generic server's.
+UNADVERTISED = frozenset({"online_access", "system/Appointment.rs"})
+REGISTRABLE = SCOPES_SUPPORTED | UNADVERTISED
 GROUP_SCOPES = frozenset({"system/Group.read", "system/Group.rs"})
 
 RESOURCE_SCOPE = re.compile(r"(patient|user|system)/([A-Z][A-Za-z]+|\*)\.(read|write|\*|c?r?u?d?s?)")
@@ -70,10 +74,19 @@ def parse(scope: str) -> ResourceScope | None:
     return ResourceScope(match[1], match[2], frozenset(V1_LETTERS.get(match[3], match[3])))
 
 
+SIGN_IN_SCOPES = ("openid", "fhirUser", "offline_access")
+DEFAULTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "backend-single": ((), ("system",)),
+    "backend-bulk": (("system/Group.read",), ("system",)),
+    "patient": ((*SIGN_IN_SCOPES, "launch/patient"), ("patient",)),
+    "provider": ((*SIGN_IN_SCOPES, "launch", "launch/patient"), ("patient", "user")),
+}
+
+
 def default_scopes(app_type: str) -> tuple[str, ...]:
     """What an app gets that ticks everything a headache history needs."""
-    scopes = tuple(f"system/{resource_type}.read" for resource_type in HEADACHE_TYPES)
-    return (*scopes, "system/Group.read") if app_type == "backend-bulk" else scopes
+    plain, contexts = DEFAULTS[app_type]
+    return (*plain, *(f"{context}/{resource_type}.read" for context in contexts for resource_type in HEADACHE_TYPES))
 
 
 def is_within(scope: str, registered: Iterable[str]) -> bool:
@@ -92,8 +105,12 @@ def _covers(held: ResourceScope, asked: ResourceScope) -> bool:
     )
 
 
-def permits(granted: Iterable[str], resource_type: str, interaction: str) -> bool:
-    """True when the granted scopes allow ``r`` (read by id) or ``s`` (search) on the type."""
-    needed = "r" if resource_type in READ_FORM_ONLY else interaction
-    wanted = ResourceScope("system", resource_type, frozenset(needed))
-    return any(_covers(held, wanted) for held in map(parse, granted) if held is not None)
+def permitting(granted: Iterable[str], resource_type: str, interaction: str) -> frozenset[str]:
+    """The contexts (``patient``, ``user``, ``system``) whose granted scopes allow ``r`` (read) or ``s`` (search)."""
+    needed = frozenset("r" if resource_type in READ_FORM_ONLY else interaction)
+    held = [scope for scope in map(parse, granted) if scope is not None]
+    return frozenset(
+        context
+        for context in CONTEXTS
+        if any(_covers(scope, ResourceScope(context, resource_type, needed)) for scope in held)
+    )

@@ -24,6 +24,7 @@ class Page:
     id: str
     links: tuple[tuple[str, str], ...]
     entries: tuple[Entry, ...]
+    total: int | None = LYING_TOTAL
 
 
 def render(page: Page) -> bytes:
@@ -33,9 +34,8 @@ def render(page: Page) -> bytes:
         "resourceType": "Bundle",
         "id": page.id,
         "type": "searchset",
-        "total": LYING_TOTAL,
         "link": links,
-    }
+    } | ({} if page.total is None else {"total": page.total})
     text = json.dumps(head).encode()
     if not page.entries:
         return text

@@ -2,7 +2,8 @@
 
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -119,8 +120,10 @@ def _names(patient: Mapping[str, Any]) -> Iterator[PersonName]:
 class ChartStore:
     """All resources by key and by owner. Safe to change while other threads read."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._lock = threading.RLock()
+        self._clock = clock
+        self._updated: dict[Key, float] = {}
         self._resources: dict[Key, StoredResource] = {}
         self._by_owner: dict[Key, dict[str, StoredResource]] = {}
         self._urns: dict[str, Key] = {}
@@ -142,6 +145,7 @@ class ChartStore:
         if resource.resource_type != "Patient" and resource.subject is not None:
             resource = replace(resource, owner=references.patient_id(resource.subject, self._urns))
         held = self._resources.get(resource.key)
+        self._updated[resource.key] = self._clock()
         if held is not None and held.owner != resource.owner:
             self._forget_owner(held)
         self._resources[resource.key] = resource
@@ -175,9 +179,17 @@ class ChartStore:
         with self._lock:
             return list(self._resources.values())
 
+    def of_type(self, resource_type: str) -> list[StoredResource]:
+        """Every resource of a type, in the order loaded."""
+        return [resource for resource in self.all() if resource.resource_type == resource_type]
+
+    def updated_at(self, key: Key) -> float:
+        """When it was loaded or replaced, in POSIX seconds; for one that is there."""
+        return self._updated[key]
+
     def patients(self) -> list[StoredResource]:
         """Every Patient, in the order loaded."""
-        return [resource for resource in self.all() if resource.resource_type == "Patient"]
+        return self.of_type("Patient")
 
     def resolve_urn(self, urn: str) -> Key | None:
         """The resource a Bundle gave this urn, None when no Bundle did."""

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox.clients import RegisteredClient
+from sandbox.id_tokens import ALGORITHMS
 
+VENDOR, GENERIC = "ecw", "generic"
 PRACTICE_CODE = re.compile(r"[A-Z]{6}")
 
 
@@ -23,6 +25,7 @@ class SandboxConfig:
 
     Attributes:
         practice: six capital letters, as in healow URLs.
+        mode: whose server is played: the vendor's (``ecw``), or one that follows US Core (``generic``).
         host: a loopback IPv4 address: the charts have no other protection.
         port: 0 takes a free one.
         patients: how many charts to generate with ``seed``; 0 generates none.
@@ -32,13 +35,19 @@ class SandboxConfig:
         latency_ms: delay of every counted call; ``latency_per_type`` overrides it by FHIR type.
         limit: calls allowed in one clock minute.
         page_size: entries of a Bundle page.
-        token_life: seconds an access token is good for.
-        state_file: JSON file in which registered clients outlive a restart.
+        token_life: seconds an access token of a backend app is good for.
+        launch_token_life: seconds an access token of a launch is good for.
+        grant_life: seconds a consent with offline_access lasts, however often it is refreshed.
+        online_life: the same with online_access.
+        code_life: seconds an authorization code is good for; ``launch_life``: an EHR launch handle.
+        id_token_alg: RS256 or RS384.
+        state_file: JSON file in which registered clients outlive a restart; consents do in another beside it.
         certificate: PEM file with certificate and private key; given, https is served instead of http.
         clock: POSIX time in seconds; rules about minutes, tokens and assertions ask it.
     """
 
     practice: str = "ABHEAD"
+    mode: str = VENDOR
     host: str = "127.0.0.1"
     port: int = 0
     patients: int = 0
@@ -51,6 +60,12 @@ class SandboxConfig:
     limit: int = 250
     page_size: int = 20
     token_life: int = 300
+    launch_token_life: int = 3600
+    grant_life: int = 90 * 86_400
+    online_life: int = 3600
+    code_life: int = 60
+    launch_life: int = 300
+    id_token_alg: str = "RS256"  # noqa: S105 - the name of an algorithm
     state_file: Path | None = None
     quiet: bool = True
     certificate: Path | None = None
@@ -59,10 +74,15 @@ class SandboxConfig:
     def __post_init__(self) -> None:
         if not PRACTICE_CODE.fullmatch(self.practice):
             raise ConfigError(f"practice must be six capital letters, not {self.practice!r}")
+        if self.mode not in (VENDOR, GENERIC):
+            raise ConfigError(f"mode must be {VENDOR} or {GENERIC}, not {self.mode!r}")
         if not _is_loopback(self.host):
             raise ConfigError(f"host must be a loopback IPv4 address, not {self.host!r}")
-        if self.page_size < 1 or self.limit < 1 or self.token_life < 1:
+        lives = (self.token_life, self.launch_token_life, self.grant_life, self.online_life, self.code_life)
+        if min(self.page_size, self.limit, self.launch_life, *lives) < 1:
             raise ConfigError("page size, limit and token life must be at least 1")
+        if self.id_token_alg not in ALGORITHMS:
+            raise ConfigError(f"id_token_alg must be one of {', '.join(ALGORITHMS)}")
         for folder in self.data:
             if not folder.is_dir():
                 raise ConfigError(f"data folder {str(folder)!r} does not exist")

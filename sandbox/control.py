@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sandbox import faults, loading
+from sandbox import bulk_control, faults, grants_control, loading
+from sandbox.authorize_accounts import AccountError
 from sandbox.clients import RegistrationError, from_json
 from sandbox.fault_orders import OrderError
 from sandbox.messages import Request, Response, json_response
@@ -27,7 +28,7 @@ def answer(state: SandboxState, request: Request) -> Response:
         return json_response(404, {"error": f"control has no {request.method} {name}"})
     try:
         return handler(state, request)
-    except (ControlError, RegistrationError, OrderError) as error:
+    except (ControlError, RegistrationError, OrderError, AccountError) as error:
         return json_response(400, {"error": str(error)})
 
 
@@ -69,8 +70,9 @@ def unservable(state: SandboxState, request: Request) -> Response:
 
 
 def calls(state: SandboxState, request: Request) -> Response:
-    """The call counts, and which token rules were broken lately, oldest first."""
-    return json_response(200, state.calls.as_json() | {"token_refusals": list(state.token_refusals)})
+    """The call counts, and which rules of the token and authorization endpoints were broken lately, oldest first."""
+    refusals = {"token_refusals": list(state.token_refusals), "authorize_refusals": list(state.authorize_refusals)}
+    return json_response(200, state.calls.as_json() | refusals)
 
 
 def reset(state: SandboxState, request: Request) -> Response:
@@ -79,17 +81,52 @@ def reset(state: SandboxState, request: Request) -> Response:
     return json_response(200, {"reset": True})
 
 
+def _document(request: Request) -> dict[str, Any]:
+    document = _body(request)
+    if not isinstance(document, dict):
+        raise ControlError("the body must be a JSON object")
+    return document
+
+
+def list_accounts(state: SandboxState, request: Request) -> Response:
+    """See :func:`sandbox.grants_control.accounts`."""
+    return json_response(200, grants_control.accounts(state))
+
+
+def add_account(state: SandboxState, request: Request) -> Response:
+    """See :func:`sandbox.grants_control.add_account`."""
+    return json_response(200, grants_control.add_account(state, _document(request)))
+
+
+def issue_launch(state: SandboxState, request: Request) -> Response:
+    """See :func:`sandbox.grants_control.issue_launch`."""
+    return json_response(200, grants_control.issue_launch(state, _document(request)))
+
+
+def list_grants(state: SandboxState, request: Request) -> Response:
+    """See :func:`sandbox.grants_control.grants`."""
+    return json_response(200, grants_control.grants(state))
+
+
+def shorten_grants(state: SandboxState, request: Request) -> Response:
+    """See :func:`sandbox.grants_control.shorten_grants`."""
+    return json_response(200, grants_control.shorten_grants(state, _document(request)))
+
+
+def end_grants(state: SandboxState, request: Request) -> Response:
+    """Ends every grant, or ``/control/grants/{id}`` alone, as its patient does."""
+    grant_id = _tail(request, 1)[0] if len(request.segments) > 2 else None
+    return json_response(200, grants_control.end_grants(state, grant_id))
+
+
 def list_clients(state: SandboxState, request: Request) -> Response:
     """``{"clients": […]}`` as registered."""
     return json_response(200, {"clients": state.clients.as_json()})
 
 
 def register_client(state: SandboxState, request: Request) -> Response:
-    """Registers or replaces a client: client_id, jwks_url, and optionally scopes, alg, app_type, active."""
-    document = _body(request)
-    if not isinstance(document, dict):
-        raise ControlError("a client is a JSON object")
-    client = from_json(document)
+    """Registers or replaces a client, whose members are those of :class:`sandbox.clients.RegisteredClient`."""
+    client = from_json(_document(request))
     state.clients.register(client)
     return json_response(200, asdict(client))
 
@@ -146,6 +183,16 @@ def set_clock(state: SandboxState, request: Request) -> Response:
     return json_response(200, {"seconds": state.clock_offset})
 
 
+def exports(state: SandboxState, request: Request) -> Response:
+    """See :func:`sandbox.bulk_control.exports`."""
+    return json_response(200, bulk_control.exports(state))
+
+
+def set_exports(state: SandboxState, request: Request) -> Response:
+    """See :func:`sandbox.bulk_control.set_exports`."""
+    return json_response(200, bulk_control.set_exports(state, _body(request)))
+
+
 def list_faults(state: SandboxState, request: Request) -> Response:
     """``{"faults": […]}``: the orders and how often each has struck."""
     return json_response(200, {"faults": state.faults.as_json()})
@@ -174,10 +221,18 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("POST", "reset"): reset,
     ("GET", "clients"): list_clients,
     ("POST", "clients"): register_client,
+    ("GET", "accounts"): list_accounts,
+    ("POST", "accounts"): add_account,
+    ("POST", "launches"): issue_launch,
+    ("GET", "grants"): list_grants,
+    ("POST", "grants"): shorten_grants,
+    ("DELETE", "grants"): end_grants,
     ("GET", "charts"): list_charts,
     ("POST", "charts"): change_charts,
     ("DELETE", "charts"): remove_chart,
     ("POST", "clock"): set_clock,
+    ("GET", "bulk"): exports,
+    ("POST", "bulk"): set_exports,
     ("GET", "faults"): list_faults,
     ("POST", "faults"): order_fault,
     ("DELETE", "faults"): withdraw_faults,

@@ -3,6 +3,7 @@
 from typing import Any
 
 from sandbox.access_scopes import SCOPES_SUPPORTED
+from sandbox.clients import AUTH_METHODS
 from sandbox.plan import READABLE, SEARCHES
 
 # The vendor's CapabilityStatement carries another tenant's code: nothing may be derived from it.
@@ -42,30 +43,33 @@ def authorize_url(origin: str) -> str:
     return f"{origin}/oauth/oauth2/authorize"
 
 
+def style_url(origin: str) -> str:
+    """The colours of the EMR, for apps that follow them (SMART App Launch, smart_style_url)."""
+    return f"{origin}/oauth/oauth2/style.json"
+
+
+STYLE = {"color_background": "#ffffff", "color_text": "#1b1b1b", "dim_border_radius": "4px"}
+
+
 def smart_configuration(origin: str, base: str) -> dict[str, Any]:
-    """The discovery document (SMART App Launch 2.2, conformance), without introspection or revocation."""
+    """The discovery document (SMART App Launch 2.2, conformance).
+
+    The vendor's has neither introspection nor revocation; the fault ``altered-json`` takes them out.
+    """
     return {
         "issuer": base,
         "jwks_uri": f"{origin}/oauth/oauth2/jwks",
         "authorization_endpoint": authorize_url(origin),
         "token_endpoint": token_url(origin),
+        "introspection_endpoint": f"{origin}/oauth/oauth2/introspect",
+        "revocation_endpoint": f"{origin}/oauth/oauth2/revoke",
         "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token"],
         "response_types_supported": ["code"],
-        "token_endpoint_auth_methods_supported": [
-            "client_secret_basic",
-            "client_secret_post",
-            "private_key_jwt",
-            "client_secret_jwt",
-        ],
+        "token_endpoint_auth_methods_supported": list(AUTH_METHODS),
         "code_challenge_methods_supported": ["S256"],
         "scopes_supported": sorted(SCOPES_SUPPORTED),
         "capabilities": list(CAPABILITIES),
     }
-
-
-def key_set() -> dict[str, Any]:
-    """The server's own public keys: none, because nothing here signs an id_token."""
-    return {"keys": []}
 
 
 def capability_statement(origin: str, practice: str) -> dict[str, Any]:

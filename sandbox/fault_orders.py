@@ -22,12 +22,14 @@ class Match:
         path: text found in the path and query as sent.
         patient: patient asked about, on later pages too.
         nth: the first fitting call to strike, counted from 1 since the order.
+        grant: grant_type of a token request.
     """
 
     type: str | None = None
     path: str | None = None
     patient: str | None = None
     nth: int = 1
+    grant: str | None = None
 
     def fits(self, request: Request, call: Call) -> bool:
         """True when the call is one of those waited for."""
@@ -35,6 +37,7 @@ class Match:
         return (
             self.type in (None, call.resource_type)
             and self.patient in (None, call.patient)
+            and self.grant in (None, call.grant)
             and (self.path is None or self.path in sent)
         )
 
@@ -47,6 +50,7 @@ class FaultOrder:
         times: how many calls it strikes; None until control's reset.
         arguments: what the kind takes, such as ``status`` or ``seconds``.
         searches_only: the fault alters Bundle pages, so other calls pass by uncounted.
+        at: the one kind of call it concerns, "" for every kind.
         seen: fitting calls so far.
         struck: calls altered so far.
     """
@@ -56,8 +60,14 @@ class FaultOrder:
     times: int | None = 1
     arguments: Mapping[str, Any] = field(default_factory=dict)
     searches_only: bool = False
+    at: str = ""
     seen: int = 0
     struck: int = 0
+
+    def concerns(self, request: Request, call: Call) -> bool:
+        """True when the call fits the match and is of a kind that the fault can alter."""
+        is_of_kind = self.at in ("", call.kind) and (call.is_search or not self.searches_only)
+        return is_of_kind and self.match.fits(request, call)
 
     @property
     def is_due(self) -> bool:
@@ -95,7 +105,7 @@ class FaultBook:
         due: tuple[int, FaultOrder] | None = None
         with self._lock:
             for number, order in self._orders.items():
-                if not order.match.fits(request, call) or (order.searches_only and not call.is_search):
+                if not order.concerns(request, call):
                     continue
                 order = replace(order, seen=order.seen + 1)
                 if due is None and order.is_due:
@@ -120,7 +130,7 @@ class FaultBook:
                 "id": number,
                 "kind": order.kind,
                 "match": {"type": order.match.type, "path": order.match.path}
-                | {"patient": order.match.patient, "nth": order.match.nth},
+                | {"patient": order.match.patient, "nth": order.match.nth, "grant": order.match.grant},
                 "times": order.times,
                 "seen": order.seen,
                 "struck": order.struck,

@@ -2,13 +2,18 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
+from sandbox import authorize_faults, bulk_faults, generic_faults
+from sandbox.authorize_requests import not_enabled as not_enabled_response
+from sandbox.authorize_requests import swapped_response
 from sandbox.bundles import Entry, Page, render
 from sandbox.calls import Call
 from sandbox.fault_orders import FaultOrder, Match, OrderError
-from sandbox.fhir import FOREIGN_ORIGIN, foreign_base
+from sandbox.fault_scenes import FaultKind, Scene
+from sandbox.fhir import foreign_base
+from sandbox.id_tokens import SIGNABLE
 from sandbox.messages import HTML, TEXT, Request, Response, json_response, outcome, outcome_response
 from sandbox.state import SandboxState
 
@@ -16,32 +21,10 @@ LOGIN_PAGE = b"<!doctype html><html><head><title>Sign in</title></head><body><fo
 GATEWAY_PAGE = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 
 
-@dataclass(frozen=True)
-class Scene:
-    """What a fault works on: the order, the call, and the normal answer for the asking."""
-
-    order: FaultOrder
-    request: Request
-    call: Call
-    state: SandboxState
-    proceed: Callable[[Request], Response]
-
-    def argument(self, name: str, default: Any) -> Any:
-        """An argument of the order, its type checked when it was ordered."""
-        return self.order.arguments.get(name, default)
-
-
-@dataclass(frozen=True)
-class FaultKind:
-    """A fault, the arguments it takes with their types, and whether only Bundle pages concern it."""
-
-    strike: Callable[[Scene], Response]
-    arguments: Mapping[str, type | tuple[type, ...]] = field(default_factory=dict)
-    searches_only: bool = False
-
-
 def status(scene: Scene) -> Response:
-    """Any status with any body and headers."""
+    """Any status with any body and headers; with ``commits`` the work is done and its answer thrown away."""
+    if scene.argument("commits", False):
+        scene.proceed(scene.request)
     headers = tuple((str(name), str(value)) for name, value in scene.argument("headers", {}).items())
     body = scene.argument("body", "").encode()
     return Response(scene.argument("status", 503), body, scene.argument("content_type", TEXT), headers)
@@ -63,7 +46,9 @@ def bad_gateway(scene: Scene) -> Response:
 
 
 def not_json(scene: Scene) -> Response:
-    """A login page where data was expected, with a 200."""
+    """A login page where data was expected, with a 200; with ``commits`` in place of the answer to work done."""
+    if scene.argument("commits", False):
+        scene.proceed(scene.request)
     return Response(200, LOGIN_PAGE, HTML)
 
 
@@ -103,13 +88,12 @@ def stall(scene: Scene) -> Response:
 
 def swapped_error(scene: Scene) -> Response:
     """The vendor's 403 with the OAuth code in the wrong field."""
-    document = {"error": "403", "error_description": "invalid_request"}
-    return json_response(403, document | {"error_uri": f"{FOREIGN_ORIGIN}/smart-app-launch/"})
+    return swapped_response()
 
 
 def not_enabled(scene: Scene) -> Response:
     """The practice has not activated the app."""
-    return Response(400, b"FHIR app authentication is not enabled", TEXT)
+    return not_enabled_response()
 
 
 def access_denied(scene: Scene) -> Response:
@@ -217,11 +201,11 @@ def narrow_scope(scene: Scene) -> Response:
 
 NUMBER = (int, float)
 FAULTS: Mapping[str, FaultKind] = {
-    "status": FaultKind(status, {"status": int, "body": str, "headers": dict, "content_type": str}),
+    "status": FaultKind(status, {"status": int, "body": str, "headers": dict, "content_type": str, "commits": bool}),
     "429": FaultKind(too_many),
     "500": FaultKind(server_error),
     "502-html": FaultKind(bad_gateway),
-    "not-json": FaultKind(not_json),
+    "not-json": FaultKind(not_json, {"commits": bool}),
     "truncated": FaultKind(truncated),
     "short-body": FaultKind(short_body),
     "reset": FaultKind(reset),
@@ -240,6 +224,9 @@ FAULTS: Mapping[str, FaultKind] = {
     "unsupported-type": FaultKind(unsupported_type),
     "jwks-stale": FaultKind(stale_jwks),
     "narrow-scope": FaultKind(narrow_scope, {"types": list}),
+    **authorize_faults.FAULTS,
+    **generic_faults.FAULTS,
+    **bulk_faults.FAULTS,
 }
 
 
@@ -273,18 +260,20 @@ def read_order(document: Any) -> FaultOrder:
             raise OrderError(f"argument {name!r} must not be negative")
     if arguments.get("entry", "no-id") not in BROKEN_RESOURCES:
         raise OrderError(f"entry must be one of {', '.join(BROKEN_RESOURCES)}")
+    if arguments.get("alg", SIGNABLE[0]) not in SIGNABLE:
+        raise OrderError(f"alg must be one of {', '.join(SIGNABLE)}")
     times = document.get("times", 1)
     if times is not None and (not isinstance(times, int) or times < 1):
         raise OrderError("times must be a number from 1, or null for no end")
     match = _read_match(document.get("match", {}))
-    return FaultOrder(document["kind"], match, times, arguments, kind.searches_only)
+    return FaultOrder(document["kind"], match, times, arguments, kind.searches_only, kind.at)
 
 
 def _read_match(document: Any) -> Match:
-    if not isinstance(document, dict) or not document.keys() <= {"type", "path", "patient", "nth"}:
-        raise OrderError("match may have type, path, patient and nth")
-    texts = [document[name] for name in ("type", "path", "patient") if document.get(name) is not None]
+    if not isinstance(document, dict) or not document.keys() <= {"type", "path", "patient", "grant", "nth"}:
+        raise OrderError("match may have type, path, patient, grant and nth")
+    texts = [document[name] for name in ("type", "path", "patient", "grant") if document.get(name) is not None]
     nth = document.get("nth", 1)
     if not all(isinstance(text, str) for text in texts) or not isinstance(nth, int) or nth < 1:
-        raise OrderError("match takes texts for type, path and patient, and a number from 1 for nth")
-    return Match(document.get("type"), document.get("path"), document.get("patient"), nth)
+        raise OrderError("match takes texts for type, path, patient and grant, and a number from 1 for nth")
+    return Match(document.get("type"), document.get("path"), document.get("patient"), nth, document.get("grant"))

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from sandbox import discovery
-from sandbox.access_scopes import permits
+from sandbox.access_scopes import permitting
 from sandbox.bundles import Entry, Page, render
 from sandbox.calls import Call
 from sandbox.charts_store import ChartStore, StoredResource
 from sandbox.messages import FHIR_JSON, Refusal, Request, Response, json_response, outcome_response
 from sandbox.paging import Cursor
-from sandbox.plan import READABLE, SEARCHES, SearchShape
+from sandbox.plan import READ_BY_REFERENCE, READABLE, SEARCHES, SearchShape
 from sandbox.references import VALID_ID
 from sandbox.state import SandboxState
 from sandbox.tokens import AccessToken
@@ -84,10 +84,27 @@ def authenticate(state: SandboxState, request: Request) -> AccessToken:
     return token
 
 
-def require_scope(token: AccessToken, resource_type: str, interaction: str) -> None:
-    """Raises a 403 unless the token may read (``r``) or search (``s``) the type."""
-    if not permits(token.scopes, resource_type, interaction):
+def reach_of(token: AccessToken, resource_type: str, interaction: str) -> frozenset[str] | None:
+    """Whose charts the token may read (``r``) or search (``s``) for the type: patient ids, None for everybody's.
+
+    Raises:
+        Refusal: a 403, nobody's.
+    """
+    contexts = permitting(token.scopes, resource_type, interaction)
+    if not contexts:
         raise refusal(403, "forbidden", f"Insufficient scope for {resource_type}")
+    if "system" in contexts or ("user" in contexts and token.patients is None):
+        return None
+    patients = set(token.patients or ()) if "user" in contexts else set()
+    if "patient" in contexts and token.patient is not None:
+        patients.add(token.patient)
+    return frozenset(patients)
+
+
+def require_within(reach: frozenset[str] | None, patients: Iterable[str | None]) -> None:
+    """Raises a 403 when one of the patients is out of reach."""
+    if reach is not None and not all(patient in reach for patient in patients):
+        raise refusal(403, "forbidden", "Access to this patient is not allowed")
 
 
 def require_known_type(resource_type: str) -> None:
@@ -99,7 +116,7 @@ def require_known_type(resource_type: str) -> None:
 def search(state: SandboxState, request: Request, resource_type: str, token: AccessToken) -> Response:
     """The first page of a search by one of the plan's parameter sets."""
     require_known_type(resource_type)
-    require_scope(token, resource_type, "s")
+    reach = reach_of(token, resource_type, "s")
     pairs = request.parameters
     names = [name for name, _ in pairs]
     shape = next((s for s in SEARCHES.get(resource_type, ()) if s.has_names(names)), None)
@@ -107,12 +124,12 @@ def search(state: SandboxState, request: Request, resource_type: str, token: Acc
         raise unknown_parameters(names)
     parameters = dict(pairs)
     check_values(shape, parameters)
-    cursor = Cursor(
-        resource_type,
-        parameters.get("patient") or parameters.get("_id"),
-        f"{resource_type}?{request.query}",
-        tuple(find(state.charts, resource_type, parameters)),
-    )
+    patient = parameters.get("patient") or parameters.get("_id")
+    if patient is not None:
+        require_within(reach, [patient])
+    found = find(state.charts, resource_type, parameters)
+    matches = tuple(one for one in found if reach is None or one.owner in reach)
+    cursor = Cursor(resource_type, patient, f"{resource_type}?{request.query}", matches)
     pages = page_count(state, cursor)
     return page_response(state, cursor, 1, state.cursors.keep(cursor) if pages > 1 else "")
 
@@ -157,7 +174,7 @@ def next_page(state: SandboxState, request: Request, cursor: Cursor | None, toke
         raise unknown_parameters(name for name, _ in parameters)
     if cursor is None:
         raise refusal(410, "deleted", "The search result is no longer held")
-    require_scope(token, cursor.resource_type, "s")
+    require_within(reach_of(token, cursor.resource_type, "s"), (one.owner for one in cursor.matches))
     values = dict(parameters)
     number = int(values["page"]) if values["page"].isdecimal() else 0
     if not 1 <= number <= page_count(state, cursor):
@@ -191,10 +208,12 @@ def page_response(state: SandboxState, cursor: Cursor, number: int, key: str) ->
 def read(state: SandboxState, request: Request, resource_type: str, resource_id: str, token: AccessToken) -> Response:
     """One resource by id."""
     require_known_type(resource_type)
-    require_scope(token, resource_type, "r")
+    reach = reach_of(token, resource_type, "r")
     if request.query:
         raise unknown_parameters(name for name, _ in request.parameters)
     resource = state.charts.get((resource_type, resource_id))
     if resource is None:
         raise refusal(404, "not-found", f"Resource {resource_type}/{resource_id} is not known")
+    if resource_type not in READ_BY_REFERENCE or resource.owner is not None:
+        require_within(reach, [resource.owner])
     return Response(200, resource.raw, FHIR_JSON, served=(resource,))

@@ -9,10 +9,20 @@ from urllib.parse import parse_qsl, unquote
 
 from sandbox.bundles import Page
 from sandbox.charts_store import StoredResource
+from sandbox.id_tokens import Alteration
 
 FHIR_JSON = "application/json+fhir;charset=UTF-8"
 HTML = "text/html;charset=UTF-8"
 TEXT = "text/plain;charset=UTF-8"
+
+
+@dataclass(frozen=True)
+class CallbackChange:
+    """What a fault does to the parameters that go back to the app: some set, some left out, some sent twice."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    remove: frozenset[str] = frozenset()
+    double: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -23,6 +33,9 @@ class Request:
         path: percent-encoded, without the query.
         stale_jwks: the token endpoint must make do with the key set it holds (a fault).
         withheld_types: types whose scopes are quietly left out of a token (a fault).
+        keeps_refresh_token: the refresh token serves again, and the answer has none (a fault).
+        id_token: how the id_token is to be altered (a fault).
+        callback: how the parameters sent back to the app are to be altered (a fault).
     """
 
     method: str
@@ -32,6 +45,9 @@ class Request:
     body: bytes = b""
     stale_jwks: bool = False
     withheld_types: frozenset[str] = frozenset()
+    keeps_refresh_token: bool = False
+    id_token: Alteration | None = None
+    callback: CallbackChange | None = None
 
     @property
     def segments(self) -> tuple[str, ...]:

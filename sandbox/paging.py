@@ -17,12 +17,15 @@ class Cursor:
     Attributes:
         patient: whose data it is, for fault orders.
         self_query: path tail and query of the search, for its self link.
+        size: entries of a page, where the client may choose; ``included``: the type that comes along.
     """
 
     resource_type: str
     patient: str | None
     self_query: str
     matches: tuple[StoredResource, ...]
+    size: int = 0
+    included: str = ""
 
 
 class Cursors:

@@ -1,15 +1,31 @@
 """From a request to its answer: control, or a counted call, or nothing here."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from email.utils import formatdate
 
-from sandbox import control, discovery, faults, fhir
+from sandbox import authorize, bulk, control, discovery, faults, fhir, generic, grants_apps, grants_status, id_tokens
 from sandbox.calls import FHIR_ROOT, OAUTH_ROOT, Call, classify
-from sandbox.messages import HTML, Refusal, Request, Response, json_response, outcome_response
+from sandbox.config import GENERIC, VENDOR
+from sandbox.messages import Refusal, Request, Response, json_response, outcome_response
 from sandbox.state import SandboxState
 
-AUTHORIZE_PAGE = b"<!doctype html><html><head><title>Error</title></head><body>Bad request</body></html>"
+Answerer = Callable[[SandboxState, Request], Response]
+OAUTH_ENDPOINTS: dict[str, Answerer] = {
+    "token": lambda state, request: state.token_endpoint.answer(request),
+    "authorize": authorize.answer,
+    "introspect": grants_status.introspect,
+    "revoke": grants_status.revoke,
+    "jwks": lambda state, request: json_response(200, id_tokens.key_set(), headers={"Cache-Control": "max-age=300"}),
+}
+FHIR_SERVERS = {VENDOR: fhir.answer, GENERIC: generic.answer}
+# What people click through, and what nobody counts.
+PAGES: dict[str, Answerer] = {
+    "sign-in": authorize.step,
+    "apps": grants_apps.answer,
+    "style.json": lambda state, request: json_response(200, discovery.STYLE),
+}
 
 
 def answer(state: SandboxState, request: Request) -> Response:
@@ -18,11 +34,20 @@ def answer(state: SandboxState, request: Request) -> Response:
     if segments[0] == "control":
         return control.answer(state, request)
     call = classify(request, state.config.practice, state.cursors)
-    if call is not None:
+    if call is not None and call.is_counted:
         return _counted(state, request, call)
-    if segments == (*OAUTH_ROOT, "jwks") and request.method == "GET":
-        return json_response(200, discovery.key_set())
+    if call is not None:
+        return _admitted(state, request, call)
+    if segments[:2] == OAUTH_ROOT and len(segments) == 3 and segments[2] in PAGES:
+        return _page(state, request, PAGES[segments[2]])
     return _nothing_here(segments)
+
+
+def _page(state: SandboxState, request: Request, answerer: Answerer) -> Response:
+    try:
+        return answerer(state, request)
+    except Refusal as refusal:
+        return refusal.response
 
 
 def _nothing_here(segments: tuple[str, ...]) -> Response:
@@ -54,13 +79,15 @@ def _admitted(state: SandboxState, request: Request, call: Call) -> Response:
 
 def _endpoint(state: SandboxState, request: Request, call: Call) -> Response:
     try:
-        if call.kind == "token":
-            return state.token_endpoint.answer(request)
-        if call.kind == "authorize":
-            return Response(400, AUTHORIZE_PAGE, HTML)
-        return fhir.answer(state, request, call)
+        if call.kind != "fhir":
+            return OAUTH_ENDPOINTS[call.kind](state, request)
+        if bulk.concerns(call):
+            return bulk.answer(state, request, call)
+        return FHIR_SERVERS[state.config.mode](state, request, call)
     except Refusal as refusal:
-        if call.kind == "token":
+        if call.kind == "authorize":
+            state.authorize_refusals.append(refusal.rule)
+        elif call.kind != "fhir":
             state.token_refusals.append(refusal.rule)
         return refusal.response
 

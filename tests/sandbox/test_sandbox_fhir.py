@@ -298,8 +298,7 @@ def test_accept_without_json_refused(app: App) -> None:
         ("/fhir/r4/abhead/metadata", 404),
         ("/.well-known/smart-configuration", 404),
         ("/fhir/r4/ABHEAD/.well-known/openid-configuration", 401),
-        ("/oauth/oauth2/introspect", 404),
-        ("/oauth/oauth2/revoke", 404),
+        ("/oauth/oauth2/userinfo", 404),
         ("/oauth/token", 404),
     ],
 )
@@ -326,9 +325,12 @@ def test_discovery_smart_configuration(connect: Connect) -> None:
     assert "private_key_jwt" in document["token_endpoint_auth_methods_supported"]
     assert set(document["grant_types_supported"]) >= {"client_credentials", "authorization_code"}
     assert {"permission-v1", "permission-v2"} <= set(document["capabilities"])
-    assert not {"introspection_endpoint", "revocation_endpoint", "management_endpoint"} & document.keys()
+    assert document["introspection_endpoint"] == f"{origin}/oauth/oauth2/introspect"
+    assert document["revocation_endpoint"] == f"{origin}/oauth/oauth2/revoke"
+    assert "management_endpoint" not in document
     assert urlsplit(document["jwks_uri"]).path == "/oauth/oauth2/jwks"
-    assert app.web.get(urlsplit(document["jwks_uri"]).path).json == {"keys": []}
+    (key,) = app.web.get(urlsplit(document["jwks_uri"]).path).json["keys"]
+    assert set(key) == {"kty", "n", "e", "kid", "use"}
 
 
 def test_discovery_scopes(connect: Connect) -> None:
