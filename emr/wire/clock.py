@@ -11,6 +11,7 @@ class Clock:
 
     def __init__(self, seconds: float) -> None:
         self.rang = False
+        self._seconds = seconds
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._over = False
@@ -25,6 +26,17 @@ class Clock:
         self._timer.cancel()
         with self._lock:  # from here on the connection may serve another request
             self._over = True
+
+    def wind(self) -> None:
+        """The whole time again, from now."""
+        self._timer.cancel()
+        self._timer = threading.Timer(self._seconds, self._ring)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def rest(self) -> None:
+        """Stand still until wound: it is not the server's time that passes."""
+        self._timer.cancel()
 
     def watch(self, sock: socket.socket) -> None:
         with self._lock:

@@ -7,6 +7,7 @@ so that the libraries' own messages, which quote whole URLs, do not travel along
 
 import re
 from collections.abc import Iterable
+from typing import Self
 
 DETAIL_LIMIT = 300
 
@@ -54,6 +55,12 @@ class WireError(Exception):
         self.status = status
         self.request_id = request_id
         self.host = host
+        self.sent = True
+
+    def unsent(self) -> Self:
+        """Say that the request is known never to have reached the server; for one it may have, `sent` stays True."""
+        self.sent = False
+        return self
 
     def __str__(self) -> str:
         where = [self.host, f"HTTP {self.status}" if self.status else "", self.request_id]
@@ -67,6 +74,12 @@ class TryAgain(WireError):
 
 class NeverAgain(WireError):
     """Asking the same again brings the same: a person, a setting or another request has to change."""
+
+
+class Redirected(NeverAgain):
+    """An answer of 3xx, never followed. location: as sent; it may hold anything, so it is not for logs."""
+
+    location: str = ""
 
 
 class Throttled(TryAgain):

@@ -5,6 +5,7 @@ search.html).
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -35,11 +36,14 @@ __all__ = [
     "ReadResult",
     "Unauthorized",
     "UnsupportedSearch",
+    "entry_of",
     "follow",
     "patient_of",
+    "patient_reference",
     "read",
     "references",
     "search",
+    "valid_id",
 ]
 
 MAX_PAGE_BYTES = 20 * MIB
@@ -72,7 +76,7 @@ class Page:
 
     next_refused: there is a further page, at an address we do not follow (FHIR_LINK_FOREIGN). The entries are good
     all the same; the list is not whole. outcomes: what the server says about the search, e.g. data it withholds; a
-    warning means "incomplete".
+    warning means "incomplete". server_date: the server's clock when it answered.
     """
 
     entries: tuple[Entry, ...]
@@ -81,6 +85,7 @@ class Page:
     request_id: str
     status: int
     next_refused: bool = False
+    server_date: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,19 @@ def read(
     return ReadResult(entry, answer.request_id, answer.status)
 
 
+def entry_of(text: str) -> Entry:
+    """One resource that came as text. Never raises: text that is none is an Entry with a fault."""
+    try:
+        return _entry(slice_resource(text))
+    except BadJSON as exc:
+        return Entry(text, None, "", "", exc.reason)
+
+
+def valid_id(text: str) -> bool:
+    """True for an id that a server may have given, with the characters R4 allows and up to 128 of them."""
+    return _ID.fullmatch(text) is not None
+
+
 def patient_of(resource: dict[str, Any]) -> str | None:
     """The FHIR id of the patient a resource is about; None when it names none, or a group.
 
@@ -176,11 +194,18 @@ def patient_of(resource: dict[str, Any]) -> str | None:
     if resource.get("resourceType") == "Patient":
         own = resource.get("id")
         return own if isinstance(own, str) else None
+    target = _target(patient_reference(resource))
+    return target[1] if target else None
+
+
+def patient_reference(resource: dict[str, Any]) -> str | None:
+    """The reference to the patient a resource is about, as written; None when there is none."""
     for path in _PATIENT_PATHS:
         member = resource.get(path)
-        target = _target(member.get("reference")) if isinstance(member, dict) else None
+        reference = member.get("reference") if isinstance(member, dict) else None
+        target = _target(reference)
         if target is not None and target[0] == "Patient":
-            return target[1]
+            return str(reference)
     return None
 
 
@@ -229,7 +254,9 @@ def _page(door: Door, bearer: str, base: str, url: str, aliases: Collection[str]
     links = [link for relation, link in envelope.links if relation == "next"]
     next_url = _rebuilt(links[0], base, aliases) if links else None
     refused = bool(links) and next_url is None
-    return Page(tuple(entries), next_url, tuple(outcomes), answer.request_id, answer.status, refused)
+    return Page(
+        tuple(entries), next_url, tuple(outcomes), answer.request_id, answer.status, refused, answer.server_date
+    )
 
 
 def _is_outcome(entry: Entry, piece: Slice) -> bool:

@@ -5,36 +5,30 @@ base path only, follows no redirect, reads no proxy, netrc or CA setting from th
 a request by itself, and bounds every answer in time (wall clock, not only between two bytes) and in size.
 """
 
-import logging
 import re
-import socket
-import ssl
-import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlencode
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
-from urllib3.util.connection import create_connection
 
 from emr.wire.answers import DEFAULT_TIMEOUTS, Answer, Timeouts
 from emr.wire.clock import Clock
-from emr.wire.errors import NeverAgain, Throttled, TryAgain, WireError
-from emr.wire.origins import Target, loopback_address, parse, parse_base, public_address, rebase, under_base
+from emr.wire.errors import NeverAgain, Redirected, Throttled, TryAgain, WireError
+from emr.wire.origins import Target, parse, parse_base, rebase, under_base
+from emr.wire.transport import Adapter, Guard, Session, wire_error
 
 __all__ = [
     "Answer",
     "Door",
     "NeverAgain",
+    "Stream",
     "Throttled",
     "Timeouts",
     "TryAgain",
@@ -48,93 +42,6 @@ _CHUNK = 65_536
 _TOKEN_TEXT = re.compile(r"[\x21-\x7e]{1,16384}")
 _HEADER_TEXT = re.compile(r"[\x20-\x7e]{0,2048}")
 _OURS_TO_SET = frozenset({"accept-encoding", "authorization", "content-length", "cookie", "host"})
-
-# These two write whole URLs, queries included: at DEBUG for each request, at WARNING for a bad header line.
-for _name in ("urllib3.connection", "urllib3.connectionpool"):
-    logging.getLogger(_name).addFilter(lambda record: False)
-
-
-class _Guard:
-    """What the connections of one door must know: the loopback exceptions, the clock of each thread."""
-
-    def __init__(self, insecure: frozenset[str]) -> None:
-        self.insecure = insecure
-        self.current = threading.local()
-
-    def addresses(self, host: str, port: int) -> list[str]:
-        """Resolve once; refuse unless every address is public (or loopback where that is allowed)."""
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        name = f"[{host}]" if ":" in host else host
-        local_allowed = f"{name}:{port}" in self.insecure
-        for address in addresses:
-            if not (public_address(address) or (local_allowed and loopback_address(address))):
-                raise NeverAgain("NET_ADDRESS_REFUSED", "the host name leads to an address inside", host=host)
-        return addresses
-
-
-def _connect(connection: Any, guard: _Guard) -> socket.socket:
-    """Stand-in for urllib3's `_new_conn`: connects to an address we checked; Host and SNI keep the name."""
-    patience = connection.timeout if isinstance(connection.timeout, int | float) else DEFAULT_TIMEOUTS.connect
-    give_up = time.monotonic() + patience
-    try:
-        addresses = guard.addresses(connection.host, connection.port)
-    except (socket.gaierror, UnicodeError) as exc:
-        reason = exc if isinstance(exc, socket.gaierror) else socket.gaierror(socket.EAI_NONAME, "not a name")
-        raise NameResolutionError(connection.host, connection, reason) from exc
-    for address in addresses:
-        left = give_up - time.monotonic()
-        if left <= 0:
-            break
-        try:
-            return create_connection((address, connection.port), left, socket_options=connection.socket_options)
-        except TimeoutError:
-            continue
-        except OSError as exc:
-            if address == addresses[-1]:
-                raise NewConnectionError(connection, "refused") from exc
-    raise ConnectTimeoutError(connection, "no address answered in time")
-
-
-class _Adapter(HTTPAdapter):
-    """requests' adapter with connections that check their address and hand their socket to the clock."""
-
-    def __init__(self, guard: _Guard) -> None:
-        self._guard = guard
-        super().__init__(max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        guard = self._guard
-
-        class Checked:
-            def _new_conn(self) -> socket.socket:
-                return _connect(self, guard)
-
-            def getresponse(self) -> Any:
-                guard.current.clock.watch(self.sock)  # type: ignore[attr-defined]
-                return super().getresponse()  # type: ignore[misc]
-
-        plain = type("CheckedHTTP", (Checked, HTTPConnection), {})
-        secure = type("CheckedHTTPS", (Checked, HTTPSConnection), {})
-        self.poolmanager.pool_classes_by_scheme = {
-            "http": type("CheckedHTTPPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
-            "https": type("CheckedHTTPSPool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
-        }
-
-    def close(self) -> None:
-        """Close idle connections now; urllib3 leaves that to the garbage collector."""
-        for key in list(self.poolmanager.pools.keys()):
-            pool = self.poolmanager.pools.get(key)
-            if pool is not None:
-                pool.close()
-        super().close()
-
-
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """None, or requests reads the redirect's body, unbounded, for a request we never send."""
-        return None
 
 
 class Door:
@@ -165,14 +72,14 @@ class Door:
             target = parse(other, code="DISC_FOREIGN_HOST")
             self._require_secure(target, "DISC_FOREIGN_HOST")
             self._origins.add(target.origin)
-        self._guard = _Guard(self.insecure)
-        self._session = _Session()
+        self._guard = Guard(self.insecure)
+        self._session = Session()
         self._session.trust_env = False
         if ca_file and not Path(ca_file).is_file():
             raise NeverAgain("TLS_VERIFY", "the file of trusted authorities is missing", host=base.host)
         self._session.verify = ca_file or True
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(self._guard))
+            self._session.mount(scheme, Adapter(self._guard))
 
     def __enter__(self) -> Self:
         return self
@@ -199,11 +106,8 @@ class Door:
         Raises NeverAgain FHIR_LINK_FOREIGN (before anything is sent), NET_ADDRESS_REFUSED, NET_REDIRECT,
         NET_TOO_LARGE, TLS_VERIFY; TryAgain NET_DNS, NET_CONNECT (also for a body cut short), NET_TIMEOUT.
         """
-        target = parse(url)
-        if bearer is not None and not under_base(url, self.base_url):
-            raise NeverAgain("FHIR_LINK_FOREIGN", "a bearer stays below the base URL", host=target.host)
-        self._require_known(target, "FHIR_LINK_FOREIGN")
-        return self._exchange("GET", target, headers, bearer, None, timeout, max_bytes)
+        target = self._permitted(url, bearer)
+        return self._exchange("GET", target, _headers(headers, bearer), None, timeout, max_bytes)
 
     def post_form(
         self,
@@ -211,16 +115,61 @@ class Door:
         form: Mapping[str, str],
         *,
         headers: Mapping[str, str] | None = None,
+        basic: str | None = None,
         timeout: Timeouts = DEFAULT_TIMEOUTS,
         max_bytes: int = MIB,
     ) -> Answer:
         """POST a form (token requests) to the base's origin or a confirmed host. Sent once, never repeated.
 
+        basic: the client's credentials of the Basic scheme, in base64 (RFC 6749 section 2.3.1).
         Raises NeverAgain DISC_FOREIGN_HOST before anything is sent to another host; otherwise as `get`.
         """
         target = parse(url, code="DISC_FOREIGN_HOST")
         self._require_known(target, "DISC_FOREIGN_HOST")
-        return self._exchange("POST", target, headers, None, urlencode(form), timeout, max_bytes)
+        lines = _headers(headers, basic, scheme="Basic") | {"Content-Type": "application/x-www-form-urlencoded"}
+        return self._exchange("POST", target, lines, urlencode(form), timeout, max_bytes)
+
+    def post_fhir(
+        self, url: str, document: str, *, bearer: str, headers: Mapping[str, str], timeout: Timeouts = DEFAULT_TIMEOUTS
+    ) -> Answer:
+        """POST a FHIR JSON document (the Parameters of an operation) below the base. Raises as `get`."""
+        lines = _headers(headers, bearer) | {"Content-Type": "application/fhir+json"}
+        return self._exchange("POST", self._permitted(url, bearer), lines, document, timeout, MIB)
+
+    def delete(self, url: str, *, bearer: str, timeout: Timeouts = DEFAULT_TIMEOUTS) -> Answer:
+        """DELETE something of ours below the base: the job of a bulk export. Raises as `get`."""
+        return self._exchange("DELETE", self._permitted(url, bearer), _headers(None, bearer), None, timeout, MIB)
+
+    @contextmanager
+    def stream(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        bearer: str | None = None,
+        timeout: Timeouts = DEFAULT_TIMEOUTS,
+        max_bytes: int,
+    ) -> Iterator["Stream"]:
+        """GET an answer of any size, to be read piece by piece; where a bearer may go is as for `get`.
+
+        timeout.wall bounds the wait for the head and then for each 64 KiB, not the whole. Raises as `get`; the pieces
+        raise what breaks while they are read.
+        """
+        target = self._permitted(url, bearer)
+        lines = _headers(headers, bearer) | {"Accept-Encoding": "gzip"}
+        started = time.monotonic()
+        with Clock(timeout.wall) as clock, self._send("GET", target, lines, None, timeout, clock) as response:
+            kept = b"" if response.ok else b"".join(_pieces(response, clock, target.host, MIB))
+            clock.rest()
+            yield Stream(_answer(response, target, started, kept), response, clock, max_bytes)
+
+    def _permitted(self, url: str, bearer: str | None) -> Target:
+        """Where a GET or DELETE may go: the base's origin and confirmed hosts; with a bearer, below the base only."""
+        target = parse(url)
+        if bearer is not None and not under_base(url, self.base_url):
+            raise NeverAgain("FHIR_LINK_FOREIGN", "a bearer stays below the base URL", host=target.host)
+        self._require_known(target, "FHIR_LINK_FOREIGN")
+        return target
 
     def _require_secure(self, target: Target, code: str) -> None:
         if target.scheme != "https" and target.host_port not in self.insecure:
@@ -231,100 +180,121 @@ class Door:
             raise NeverAgain(code, "not a confirmed host", host=target.host)
 
     def _exchange(
-        self,
-        method: str,
-        target: Target,
-        headers: Mapping[str, str] | None,
-        bearer: str | None,
-        form: str | None,
-        timeout: Timeouts,
-        max_bytes: int,
+        self, method: str, target: Target, lines: dict[str, str], data: str | None, timeout: Timeouts, max_bytes: int
     ) -> Answer:
-        request = requests.Request(method, target.url, headers=_headers(headers, bearer, form), data=form)
-        prepared = self._session.prepare_request(request)
-        prepared.url = target.url  # as we were given it: requests rewrites escapes
         started = time.monotonic()
+        with Clock(timeout.wall) as clock, self._send(method, target, lines, data, timeout, clock) as response:
+            body = b"".join(_pieces(response, clock, target.host, max_bytes))
+            return _answer(response, target, started, body)
+
+    def _send(
+        self, method: str, target: Target, lines: dict[str, str], data: str | None, timeout: Timeouts, clock: Clock
+    ) -> requests.Response:
+        """Send once; the answer's head. Raises it as an error where it is a redirect."""
+        prepared = self._session.prepare_request(requests.Request(method, target.url, headers=lines, data=data))
+        prepared.url = target.url  # as we were given it: requests rewrites escapes
+        self._guard.current.clock = clock
         error: WireError
-        with Clock(timeout.wall) as clock:
-            self._guard.current.clock = clock
-            try:
-                with self._session.send(
-                    prepared, timeout=(timeout.connect, timeout.read), stream=True, allow_redirects=False
-                ) as response:
-                    answer = _answer(response, target, started, max_bytes)
-                    if not clock.rang:
-                        return answer
-                error = TryAgain("NET_TIMEOUT", "the answer took too long", host=target.host)
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
-                error = _wire_error(exc, clock.rang, target.host)
+        try:
+            response = self._session.send(
+                prepared, timeout=(timeout.connect, timeout.read), stream=True, allow_redirects=False
+            )
+            if not 300 <= response.status_code < 400:
+                return response
+            with response:
+                redirected = Redirected(
+                    "NET_REDIRECT", "answered with a redirect", status=response.status_code,
+                    request_id=_request_id(response), host=target.host,
+                )  # fmt: skip
+                redirected.location = response.headers.get("Location", "")
+                error = redirected
+        except _BROKEN as exc:
+            error = wire_error(exc, clock.rang, target.host)
         raise error
 
 
-def _headers(extra: Mapping[str, str] | None, bearer: str | None, form: str | None) -> dict[str, str]:
+class Stream:
+    """An open answer. answer: its head; its body is b"" where the status is a good one, and is read by `pieces`."""
+
+    def __init__(self, answer: Answer, response: requests.Response, clock: Clock, max_bytes: int) -> None:
+        self.answer = answer
+        self._response, self._clock, self._max_bytes = response, clock, max_bytes
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body, decoded, up to 64 KiB at a time. The clock stands still while the caller works on a piece.
+
+        Raises NeverAgain NET_TOO_LARGE beyond `max_bytes`, and for a compressed body that grows a hundredfold.
+        """
+        for piece in _pieces(self._response, self._clock, self.answer.host, self._max_bytes, rewind=True):
+            self._clock.rest()
+            yield piece
+
+
+_BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+# FHIR as NDJSON compresses to a tenth or a thirtieth; a bomb, to a thousandth.
+_MOST_GROWTH = 100
+
+
+def _headers(
+    extra: Mapping[str, str] | None, credentials: str | None = None, *, scheme: str = "Bearer"
+) -> dict[str, str]:
     lines = {"User-Agent": "HeadacheMD", **(extra or {})}
     for name, value in lines.items():
         if name.lower() in _OURS_TO_SET or not _HEADER_TEXT.fullmatch(value):
             raise ValueError(f"the header {name!r} cannot be set from outside, or its value is not plain text")
     lines["Accept-Encoding"] = "identity"
-    if form is not None:
-        lines["Content-Type"] = "application/x-www-form-urlencoded"
-    if bearer is not None:
-        if not _TOKEN_TEXT.fullmatch(bearer):
+    if credentials is not None:
+        if not _TOKEN_TEXT.fullmatch(credentials):
             raise ValueError("the bearer holds characters a header cannot carry")
-        lines["Authorization"] = f"Bearer {bearer}"
+        lines["Authorization"] = f"{scheme} {credentials}"
     return lines
 
 
-def _answer(response: requests.Response, target: Target, started: float, max_bytes: int) -> Answer:
-    request_id = re.sub(r"[^\x21-\x7e]", "", response.headers.get("X-Request-Id", ""))[:128]
-    status = response.status_code
-    if 300 <= status < 400:
-        raise NeverAgain(
-            "NET_REDIRECT", "answered with a redirect", status=status, request_id=request_id, host=target.host
-        )
-    body = bytearray()
-    for chunk in response.raw.stream(_CHUNK, decode_content=True):
-        body += chunk
-        if len(body) > max_bytes:  # counted after decoding: servers compress even when asked not to
-            detail = f"the answer is larger than {max_bytes} bytes"
-            raise NeverAgain("NET_TOO_LARGE", detail, status=status, request_id=request_id, host=target.host)
+def _pieces(
+    response: requests.Response, clock: Clock, host: str, max_bytes: int, *, rewind: bool = False
+) -> Iterator[bytes]:
+    """The body in pieces, decoded. `rewind`: each has the whole of the clock's time to come."""
+    read, waiting = 0, response.raw.stream(_CHUNK, decode_content=True)
+    while True:
+        if rewind:
+            clock.wind()
+        piece = _next(waiting, clock, host)
+        if not piece:
+            return
+        read += len(piece)
+        # Counted after decoding: servers compress even when asked not to.
+        if read > max_bytes or (read > MIB and read > _MOST_GROWTH * response.raw.tell()):
+            raise NeverAgain(
+                "NET_TOO_LARGE", f"the answer is larger than {max_bytes} bytes, or grows without end",
+                status=response.status_code, request_id=_request_id(response), host=host,
+            )  # fmt: skip
+        yield piece
+
+
+def _next(waiting: Iterator[bytes], clock: Clock, host: str) -> bytes:
+    """The next piece, b"" at the end; what breaks is raised as what it means, without its cause."""
+    error: WireError
+    try:
+        piece = next(waiting, b"")
+        if not clock.rang:
+            return piece
+        error = TryAgain("NET_TIMEOUT", "the answer took too long", host=host)
+    except _BROKEN as exc:
+        error = wire_error(exc, clock.rang, host)
+    raise error
+
+
+def _request_id(response: requests.Response) -> str:
+    return re.sub(r"[^\x21-\x7e]", "", response.headers.get("X-Request-Id", ""))[:128]
+
+
+def _answer(response: requests.Response, target: Target, started: float, body: bytes) -> Answer:
     return Answer(
-        status=status,
+        status=response.status_code,
         headers=CaseInsensitiveDict(response.headers),
-        body=bytes(body),
+        body=body,
         url=target.url,
         elapsed=time.monotonic() - started,
-        request_id=request_id,
+        request_id=_request_id(response),
         host=target.host,
     )
-
-
-def _wire_error(exc: BaseException, rang: bool, host: str) -> WireError:
-    causes = tuple(_causes(exc))
-
-    def caused_by(*kinds: type[BaseException]) -> bool:
-        return any(isinstance(cause, kinds) for cause in causes)
-
-    if rang:
-        return TryAgain("NET_TIMEOUT", "the answer took too long", host=host)
-    if caused_by(ssl.SSLCertVerificationError):
-        return NeverAgain("TLS_VERIFY", "the server's certificate could not be verified", host=host)
-    if caused_by(NameResolutionError):
-        return TryAgain("NET_DNS", "the host name could not be looked up", host=host)
-    if caused_by(NewConnectionError):  # to urllib3 a kind of time-out
-        return TryAgain("NET_CONNECT", "the connection was refused", host=host)
-    if caused_by(TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError):
-        return TryAgain("NET_TIMEOUT", "no answer in time", host=host)
-    return TryAgain("NET_CONNECT", "the connection broke off or the answer was cut short", host=host)
-
-
-def _causes(exc: BaseException) -> Iterator[BaseException]:
-    """The exception and what it wraps: in args (requests), in reason (urllib3), or in the chain."""
-    seen: list[BaseException] = []
-    waiting: list[object] = [exc]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, BaseException) and not any(one is other for other in seen):
-            seen.append(one)
-            waiting += [*one.args, one.__cause__, one.__context__, getattr(one, "reason", None)]
-            yield one

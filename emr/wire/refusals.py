@@ -11,9 +11,10 @@ from emr.wire.errors import NeverAgain, TryAgain, WireError, clean
 from emr.wire.strictjson import BadJSON, decode, loads
 
 _UNSUPPORTED = re.compile(
-    r"(?i)does not know how to handle\b.*?\bparameters?\s*\[([^\]]*)\]"  # eClinicalWorks
-    r"|unsupported query parameter\(?s?\)?:\s*([^.\r\n]*)"  # eClinicalWorks, later builds
-    r'|unknown search parameter\s+"([^"]*)"'  # HAPI
+    # The words alone tell it; the names, where they follow, are for the log.
+    r"(?i)does not know how to handle\b(?:.*?\bparameters?\s*\[([^\]]*)\])?"  # eClinicalWorks
+    r"|unsupported query parameter(?:\(?s?\)?:\s*([^.\r\n]*))?"  # eClinicalWorks, later builds
+    r'|unknown search parameter(?:\s+"([^"]*)")?'  # HAPI
 )
 
 
@@ -92,7 +93,7 @@ def _known_refusal(answer: Answer, said: str) -> WireError | None:
         return None
     named = next((group for group in match.groups() if group), "")
     names = tuple(re.findall(r"[A-Za-z_][A-Za-z0-9_.:-]*", named))[:20]
-    detail = f"the server does not take these parameters together: {', '.join(names)}"
+    detail = f"the server does not take these parameters together: {', '.join(names) or 'it names none'}"
     error = answer.error(UnsupportedSearch, "FHIR_UNSUPPORTED_SEARCH", clean(detail))
     error.parameters = names
     return error

@@ -45,3 +45,16 @@ def allows(granted: str, resource_type: str, context: str = "system", action: st
         scope.context == context and scope.resource_type in ("*", resource_type) and action in scope.permissions
         for scope in parse(granted)
     )
+
+
+def covers(granted: str, word: str) -> bool:
+    """True when `granted` holds this one scope, in either version's syntax; `openid` and the like word for word."""
+    asked = next(parse(word), None)
+    if asked is None:
+        return word in granted.split()
+    return all(allows(granted, asked.resource_type, asked.context, action) for action in asked.permissions)
+
+
+def narrowed(answered: str, consented: str) -> str:
+    """The scopes a refresh answers with, less those the person never consented to (RFC 6749 section 6)."""
+    return " ".join(word for word in answered.split() if covers(consented, word))

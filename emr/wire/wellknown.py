@@ -42,6 +42,7 @@ class SmartConfiguration:
     token_endpoint_auth_signing_alg_values_supported: tuple[str, ...] = ()
     scopes_supported: tuple[str, ...] = ()
     code_challenge_methods_supported: tuple[str, ...] = ()
+    authorization_response_iss_parameter_supported: bool = False  # RFC 9207 section 3
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
@@ -74,7 +75,15 @@ def discover(door: Door, base: str, *, timeout: Timeouts = DEFAULT_TIMEOUTS) -> 
     _require(document, answer)
     endpoints = {name: _endpoint(document.get(name), name, home, door.insecure) for name in _ENDPOINTS}
     lists = {item.name: _strings(document.get(item.name)) for item in fields(SmartConfiguration) if item.default == ()}
-    return SmartConfiguration.from_json({"issuer": string(document.get("issuer")), **endpoints, **lists})
+    names_itself = document.get("authorization_response_iss_parameter_supported") is True
+    return SmartConfiguration.from_json(
+        {
+            "issuer": string(document.get("issuer")),
+            "authorization_response_iss_parameter_supported": names_itself,
+            **endpoints,
+            **lists,
+        }
+    )
 
 
 def confirmed_hosts(configuration: SmartConfiguration, allowed_hosts: Collection[str]) -> frozenset[str]:
