@@ -6,7 +6,7 @@ from typing import TypeVar, overload
 from django.conf import settings
 
 from emr import budget
-from emr.models import Connection
+from emr.models import Connection, WorkItem
 from emr.wire.http import Door, Throttled
 
 D = TypeVar("D", bound=Door)
@@ -38,8 +38,21 @@ def door_to(connection: Connection, kind: type[Door] = Door) -> Door:
     )
 
 
-def spend(connection: Connection, *, interactive: bool = False) -> None:
-    """Count one call. Raises OverBudget, having counted nothing. `interactive`: somebody waits for it."""
+# A worker waits so long for the turn of its call; for a later one, its item goes back to the queue.
+PATIENCE_SECONDS = 2.5
+
+
+def outlasts_window(connection: Connection) -> bool:
+    """True when what is queued needs more calls than one window has: then they are spread, and every window full."""
+    queued = WorkItem.objects.filter(pull__connection=connection, state=WorkItem.State.QUEUED).count()
+    return queued * len(connection.profile.plan) > connection.profile.calls_per_window
+
+
+def spend(connection: Connection, *, interactive: bool = False, spread: bool = False) -> None:
+    """Count one call. Raises OverBudget, having counted nothing. `interactive`: somebody waits for it.
+
+    `spread`: one of so many that they fill several windows (outlasts_window).
+    """
     profile = connection.profile
     wait = budget.shared().take(
         connection.budget_key,
@@ -47,6 +60,8 @@ def spend(connection: Connection, *, interactive: bool = False) -> None:
         window=profile.window_seconds,
         held_back=profile.calls_held_back,
         interactive=interactive,
+        spread=spread and not interactive,
+        patience=PATIENCE_SECONDS if interactive or spread else 0.0,
     )
     if wait > 0:
         raise OverBudget(wait)

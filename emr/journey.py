@@ -1,6 +1,7 @@
 """Where a work item stands in its plan: the cursor, as values. Knows no database and makes no calls."""
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -9,16 +10,28 @@ from emr.profiles import Profile, Query
 
 Outcome = TypeOutcome.Outcome
 MAX_PAGES = 1000
+ENDLESS = "the server's page links do not come to an end"
+
+
+def loops(next_url: str, pages: list[str], most: int = MAX_PAGES) -> bool:
+    """True when this link was followed before, or too many were; else it is noted in `pages`."""
+    mark = hashlib.sha256(next_url.encode()).hexdigest()[:16]
+    if mark in pages or len(pages) >= most:
+        return True
+    pages.append(mark)
+    return False
 
 
 @dataclass(frozen=True)
 class Step:
-    """One call to make. `next_url`: a further page of the query; `fhir_id`: a read by reference."""
+    """One call to make. `next_url`: a further page of the query; `fhir_id`: a read by reference, and `is_shared`
+    when what it brings is no patient's."""
 
     resource_type: str
     query: Query | None
     next_url: str | None = None
     fhir_id: str | None = None
+    is_shared: bool = False
 
     @property
     def is_reference(self) -> bool:
@@ -75,8 +88,14 @@ class Journey:
             return Step(query.resource_type, query, next_url=self.next_url)
         if self.references:
             kind, fhir_id = self.references[0]
-            return Step(kind, None, fhir_id=fhir_id)
+            shared = all(query.resource_type != kind for query in self.profile.plan)
+            return Step(kind, None, fhir_id=fhir_id, is_shared=shared)
         return None
+
+    def others_first(self) -> int:
+        """The reference at hand goes behind the others. Returns how many there are."""
+        self.references = [*(self.references or [])[1:], *(self.references or [])[:1]]
+        return len(self.references)
 
     def page_read(self, next_url: str | None, *, missing: str = "") -> None:
         """A page is stored. Without a further one its query is over; a link seen before ends it too."""
@@ -85,11 +104,9 @@ class Journey:
         if next_url is None:
             self.ended(Outcome.NOT_FETCHED if self.missing else Outcome.COMPLETE, self.missing)
             return
-        mark = hashlib.sha256(next_url.encode()).hexdigest()[:16]
-        if mark in self.pages or len(self.pages) >= MAX_PAGES:
-            self.ended(Outcome.NOT_FETCHED, "the server's page links do not come to an end")
+        if loops(next_url, self.pages):
+            self.ended(Outcome.NOT_FETCHED, ENDLESS)
             return
-        self.pages.append(mark)
         self.next_url = next_url
 
     def ended(self, outcome: Outcome, reason: str = "", code: str = "") -> None:
@@ -97,12 +114,23 @@ class Journey:
         step = self.next_step()
         if step is None:
             return
-        self.answers.setdefault(step.resource_type, []).append([str(outcome), reason, code])
+        # A result that only a report names says nothing of how its type's lists ended.
+        if step.query is not None or step.is_shared:
+            self.answers.setdefault(step.resource_type, []).append([str(outcome), reason, code])
         self.tries, self.reauthorized, self.missing, self.next_url, self.pages = 0, False, "", None, []
         if step.is_reference and self.references:
             self.references = self.references[1:]
         else:
             self.position += 1
+
+    def end_unread(self, resource_type: str, reasons: Collection[str]) -> None:
+        """A type read by reference of which nothing was read ends like a list that ended for one of `reasons`.
+
+        What that list would have referred to is not known, so there is no saying that nothing is missing.
+        """
+        cut = [answer for answers in self.answers.values() for answer in answers if answer[1] in reasons]
+        if cut:
+            self.answers.setdefault(resource_type, cut[-1:])
 
     def failed(self) -> None:
         """The current query is given up after failures that may pass: remember where they began."""

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -57,9 +58,14 @@ def give_up(item: WorkItem, reason: str) -> None:
         given_up = WorkItem.objects.filter(pk=item.pk, lease=item.lease).update(
             state=WorkItem.State.FAILED, reason=reason, lease=None, lease_until=None, finished_at=timezone.now()
         )
-        if given_up:
+        if given_up and item.enrolment is not None:
             schedule.due_again(item.enrolment)
     schedule.finish_pulls(item.pull_id)
+
+
+def done() -> dict[str, Any]:
+    """What an item's row says when all of it is done."""
+    return {"state": WorkItem.State.DONE, "finished_at": timezone.now(), "lease": None, "lease_until": None}
 
 
 def end(seconds: float = 0.0) -> datetime:

@@ -1,11 +1,12 @@
 """Records that became one: Patient.link of type replaced-by (FHIR R4 8.1.2), followed within one connection."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from emr import roster
 from emr.models import Connection, Enrolment
 from emr.wire.errors import NeverAgain
-from emr.wire.fhir import Entry, references
+from emr.wire.fhir import Entry, patient_reference, references
 from emr.wire.origins import rebase
 
 # A chain of more records than this is no merge of one person's records.
@@ -29,6 +30,13 @@ def follow(connection: Connection, enrolment: Enrolment, entries: tuple[Entry, .
             roster.enrol(connection, [target], Enrolment.KnownBy.MERGE)
 
 
+def follow_all(connection: Connection, entries: Iterable[Entry]) -> None:
+    """The same for many Patients of a list: only those with a link are looked at."""
+    linked = {entry.fhir_id: entry for entry in entries if entry.resource is not None and entry.resource.get("link")}
+    for enrolment in connection.enrolments.filter(patient_fhir_id__in=linked):
+        follow(connection, enrolment, (linked[enrolment.patient_fhir_id],))
+
+
 def replaced_by(patient: dict[str, Any], connection: Connection) -> str:
     """The FHIR id of the record that this one became; "" when it is current, or became one elsewhere."""
     links = patient.get("link")
@@ -42,6 +50,12 @@ def replaced_by(patient: dict[str, Any], connection: Connection) -> str:
         for _, fhir_id in references({"other": other}, {"Patient"}):
             return fhir_id if fhir_id != patient.get("id") else ""
     return ""
+
+
+def is_at_home(resource: dict[str, Any], connection: Connection) -> bool:
+    """False when the record says it is about a patient at another base than the connection's."""
+    reference = patient_reference(resource)
+    return reference is None or "://" not in reference or _is_ours(reference, connection)
 
 
 def _is_ours(reference: str, connection: Connection) -> bool:

@@ -9,15 +9,15 @@ from datetime import datetime, timedelta
 from django.db.models import Count
 from django.utils import timezone
 
-from emr import breaker, budget, catalogue
+from emr import breaker, budget, catalogue, paths
+from emr.bulk import standing
 from emr.journey import Journey
-from emr.models import Connection, Pull, Resource, TypeOutcome, WorkItem
+from emr.models import Connection, Pull, TypeOutcome, WorkItem
 
 Outcome = TypeOutcome.Outcome
 # The pace is that of the last minutes: longer than the window of the call limit, so that its bursts even out.
 PACE_OVER = timedelta(minutes=5)
 PACE_FROM = 3  # patients done; before, a pace says nothing
-MOST_CHANGES = 200
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,18 @@ class TypeLine:
 
 
 @dataclass(frozen=True)
+class SweepLine:
+    """One resource type over all patients. full: everything is asked for, not only what changed."""
+
+    resource_type: str
+    word: str
+    mark: str
+    full: bool
+    pages: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Progress:
     """A pull now. done, given_up, left: patients. ends_at: by the measured pace, None when none was measured."""
 
@@ -71,6 +83,9 @@ class Progress:
     calls_limit: int
     ends_at: datetime | None
     waits_for: str
+    sweeps: tuple[SweepLine, ...]
+    path: str
+    export: standing.Standing | None
 
     @property
     def patients(self) -> int:
@@ -79,6 +94,8 @@ class Progress:
     @property
     def spoken(self) -> str:
         """One line that changes seldom: a screen reader reads it out each time."""
+        if self.export is not None:
+            return f"{self.pull.get_state_display()}. {self.export.spoken} {self.waits_for}".strip()
         tenth = 10 * (10 * (self.done + self.given_up) // self.patients) if self.patients else 100
         return f"{self.pull.get_state_display()}: {tenth} % of the patients are fetched. {self.waits_for}".strip()
 
@@ -93,17 +110,10 @@ class Progress:
         return 60 if self.pull.state == Pull.State.PAUSED and self.pull.probe_at is None else 3
 
 
-@dataclass(frozen=True)
-class Change:
-    """A record that a pull brought or missed. what: new / changed / no longer sent."""
-
-    resource: Resource
-    what: str
-
-
 def of(pull: Pull) -> Progress:
-    """How this pull stands. Five queries, whatever the number of its patients."""
-    items = Counter(dict(pull.items.values_list("state").annotate(count=Count("pk")).order_by()))
+    """How this pull stands. A few queries, whatever the number of its patients."""
+    own = pull.items.filter(enrolment__isnull=False)
+    items = Counter(dict(own.values_list("state").annotate(count=Count("pk")).order_by()))
     connection, profile = pull.connection, pull.connection.profile
     left = items[WorkItem.State.QUEUED]
     return Progress(
@@ -117,6 +127,9 @@ def of(pull: Pull) -> Progress:
         calls_limit=profile.calls_per_window,
         ends_at=_ends_at(pull, left),
         waits_for=_waits_for(pull, connection),
+        sweeps=tuple(_sweeps(pull)),
+        path=paths.choose(connection).words,
+        export=standing.of(pull),
     )
 
 
@@ -157,11 +170,28 @@ def _types(pull: Pull, items: Counter[str]) -> Iterator[TypeLine]:
 
 def _fetching(pull: Pull) -> Iterable[str]:
     """The types that workers are at: as many as there are workers."""
-    leased = pull.items.filter(state=WorkItem.State.QUEUED, lease_until__gt=timezone.now())
+    leased = pull.items.filter(state=WorkItem.State.QUEUED, lease_until__gt=timezone.now(), enrolment__isnull=False)
     for cursor in leased.values_list("cursor", flat=True)[:100]:
         step = Journey.load(cursor, pull.connection.profile).next_step()
         if step is not None:
             yield step.resource_type
+
+
+def _sweeps(pull: Pull) -> Iterator[SweepLine]:
+    """The types asked for over all patients, in the order they were begun."""
+    rows = pull.items.filter(enrolment=None).exclude(resource_type="").order_by("rank_order", "resource_type")
+    for item in rows:
+        word = str(item.cursor.get("outcome") or item.get_state_display()).replace("-", " ").lower()
+        if item.state == WorkItem.State.QUEUED and item.cursor:
+            word = "fetching"
+        yield SweepLine(
+            resource_type=item.resource_type,
+            word=word,
+            mark={"complete": "good", "not fetched": "bad", "given up": "bad"}.get(word, ""),
+            full=not item.cursor.get("since"),
+            pages=len(item.cursor.get("pages", [])) + bool(item.cursor.get("outcome")),
+            reason=str(item.cursor.get("reason", "")) or item.reason,
+        )
 
 
 def _ends_at(pull: Pull, left: int) -> datetime | None:
@@ -170,7 +200,7 @@ def _ends_at(pull: Pull, left: int) -> datetime | None:
         return None
     now = timezone.now()
     since = max(pull.started_at, now - PACE_OVER)
-    done = pull.items.filter(state=WorkItem.State.DONE, finished_at__gte=since).count()
+    done = pull.items.filter(state=WorkItem.State.DONE, finished_at__gte=since, enrolment__isnull=False).count()
     return now + (now - since) / done * left if done >= PACE_FROM else None
 
 
@@ -199,22 +229,3 @@ def _paused(pull: Pull) -> str:
 
 def _failure(pull: Pull) -> str:
     return f"{catalogue.explain(pull.failing_code).title} ({pull.failing_code})"
-
-
-def changes(pull: Pull) -> tuple[tuple[Change, ...], bool]:
-    """What a pull changed, newest first, up to MOST_CHANGES, and whether there is more.
-
-    Read from the resources' own times: one pull at a time runs over a connection. What a later pull changed again is
-    on that one's list.
-    """
-    until = pull.finished_at or timezone.now()
-    rows = Resource.objects.filter(connection=pull.connection_id).defer(*Resource.PHI_FIELDS)
-    found: list[Change] = []
-    if pull.gone:
-        gone = rows.filter(no_longer_sent_at__gte=pull.started_at, no_longer_sent_at__lte=until)
-        found += [Change(row, "no longer sent") for row in gone.order_by("resource_type", "pk")[: MOST_CHANGES + 1]]
-    if pull.new or pull.changed:
-        touched = rows.filter(changed_at__gte=pull.started_at, changed_at__lte=until).order_by("-changed_at", "pk")
-        for row in touched[: MOST_CHANGES + 1]:
-            found.append(Change(row, "new" if row.first_seen_at == row.changed_at else "changed"))
-    return tuple(found[:MOST_CHANGES]), len(found) > MOST_CHANGES

@@ -8,8 +8,6 @@ from django.utils import timezone
 from emr import signals, store
 from emr.models import Enrolment, Quarantine
 from emr.wire import fhir
-from emr.wire.bundles import slice_resource
-from emr.wire.strictjson import BadJSON
 
 
 def retry(pk: UUID) -> bool:
@@ -40,13 +38,10 @@ def retry(pk: UUID) -> bool:
 def _keep(row: Quarantine) -> tuple[str, str]:
     """("", whose resource it is now) or (why it is none, "")."""
     assert row.connection is not None  # noqa: S101 - asked above; for the type checker
-    try:
-        entry = fhir._entry(slice_resource(row.body))
-    except BadJSON as error:
-        return error.reason, ""
+    entry = fhir.entry_of(row.body)
     patient = row.patient_fhir_id
     about = fhir.patient_of(entry.resource) if entry.resource is not None else None
-    if patient and about not in (None, patient):
+    if about not in (None, patient):
         if not Enrolment.objects.filter(connection=row.connection, patient_fhir_id=about).exists():
             return row.reason, ""
         patient = about or ""

@@ -1,16 +1,25 @@
 """Whom we pull. EMRs list nobody for a bare /Patient, so a patient becomes known in one of a few other ways."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from django.utils import timezone
 
 from emr.models import Connection, Enrolment, Practice
 
 
-def enrol(connection: Connection, fhir_ids: Iterable[str], known_by: str, *, waited_for: bool = False) -> int:
+def enrol(
+    connection: Connection,
+    fhir_ids: Iterable[str],
+    known_by: str,
+    *,
+    waited_for: bool = False,
+    due_at: datetime | None = None,
+    due_reason: str = "newly enrolled",
+) -> int:
     """Enrol these patients, due at once; those already enrolled stay as they are. Returns how many are new.
 
-    `waited_for`: staff want them now, before others.
+    `waited_for`: staff want them now, before others. `due_at`: for those who are being fetched in another way.
     """
     wanted = list(dict.fromkeys(text.strip() for text in fhir_ids if text.strip()))
     known = set(connection.enrolments.filter(patient_fhir_id__in=wanted).values_list("patient_fhir_id", flat=True))
@@ -20,8 +29,8 @@ def enrol(connection: Connection, fhir_ids: Iterable[str], known_by: str, *, wai
             connection=connection,
             patient_fhir_id=fhir_id,
             known_by=known_by,
-            due_at=now,
-            due_reason="newly enrolled",
+            due_at=due_at or now,
+            due_reason=due_reason,
             asked_at=now if waited_for else None,
         )
         for fhir_id in wanted

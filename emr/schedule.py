@@ -13,23 +13,29 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from emr import audit, breaker, catalogue, freshness
-from emr.models import Connection, DoctorReport, Enrolment, LookUp, Pull, Quarantine, TypeOutcome, User, WorkItem
+from emr import audit, breaker, freshness, pace, paths
+from emr.models import (
+    BulkJob,
+    Connection,
+    Enrolment,
+    Pull,
+    TypeOutcome,
+    User,
+    WorkItem,
+)
 
 log = logging.getLogger(__name__)
 
 # A message not taken up within this time is taken for lost and sent again; a second one does no harm.
 REPUBLISH = timedelta(seconds=30)
-RECHECK = timedelta(seconds=60)
 ITEMS_A_TICK = 100
 # So long before an appointment, what would be too old by then is fetched anew; within it, a miss is retried hourly.
 AHEAD = timedelta(hours=12)
 RETRY = timedelta(hours=1)
-RECENT = timedelta(days=7)
 VIEWED_AGAIN = timedelta(minutes=15)
 
 Rank = WorkItem.Rank
-_NOT_DUE: dict[str, Any] = {"due_at": None, "asked_at": None, "whole": False}
+NOT_DUE: dict[str, Any] = {"due_at": None, "asked_at": None, "whole": False}
 
 
 def publish(task: str, *args: object) -> bool:
@@ -55,7 +61,16 @@ def publish_soon(item_id: UUID, seconds: float) -> None:
 
 
 def request_pull(connection: Connection, reason: str) -> int:
-    """Make every enrolled patient of the connection due now, with every type. Returns how many."""
+    """Make every enrolled patient of the connection due now, with every type. Returns how many.
+
+    Where lists over all patients bring them, those are asked for everything.
+    """
+    types = paths.by_population(connection)
+    if types:
+        connection.sweeps.filter(resource_type__in=types).update(next_at=timezone.now(), full_at=None)
+        if not paths.left_over(connection, types):
+            transaction.on_commit(lambda: publish("emr.tasks.tick"))
+            return connection.enrolments.count()
     return _ask(connection.enrolments.all(), reason, waited_for=False)
 
 
@@ -64,10 +79,17 @@ def refresh(practice_id: UUID, patient_fhir_id: str, by: User | AnonymousUser | 
     """Staff want this patient now: before all others, every type; audited. False when no connection pulls them."""
     rows = Enrolment.objects.filter(connection__practice_id=practice_id, patient_fhir_id=patient_fhir_id)
     rows = rows.exclude(connection__state=Connection.State.REVOKED)
+    asked = _ask(rows, "asked for by staff", waited_for=True)
     for enrolment in rows.select_related("connection__practice"):
-        practice = enrolment.connection.practice
-        audit.record(audit.Action.PULL, by=by, practice=practice, object_id=enrolment.pk, detail="asked for a refresh")
-    return _ask(rows, "asked for by staff", waited_for=True) > 0
+        audit.record(
+            audit.Action.PULL,
+            by=by,
+            practice=enrolment.connection.practice,
+            patient_fhir_id=patient_fhir_id,
+            object_id=enrolment.pk,
+            detail="asked for a refresh",
+        )
+    return asked > 0
 
 
 @transaction.atomic
@@ -80,7 +102,7 @@ def _ask(rows: QuerySet[Enrolment], reason: str, *, waited_for: bool) -> int:
         waiting.update(rank=Rank.ASKED, rank_order=now.timestamp())
     asked = rows.update(due_at=now, due_reason=reason[:100], whole=True, asked_at=now if waited_for else None)
     taken = WorkItem.objects.filter(state=WorkItem.State.QUEUED, enrolment=OuterRef("pk"), wanted_at=None, cursor={})
-    Enrolment.objects.filter(Exists(taken), pk__in=rows.values("pk")).update(**_NOT_DUE)
+    Enrolment.objects.filter(Exists(taken), pk__in=rows.values("pk")).update(**NOT_DUE)
     transaction.on_commit(lambda: publish("emr.tasks.tick"))
     return asked
 
@@ -122,8 +144,11 @@ def cancel(pull_id: UUID) -> bool:
 def due_again(enrolment: Enrolment) -> None:
     """Its item has ended: due when the first of its lists has outlived itself, unless it is due already."""
     now = timezone.now()
-    life = enrolment.connection.profile.freshness.shortest
-    Enrolment.objects.filter(pk=enrolment.pk, due_at=None).update(due_at=now + life, due_reason="daily")
+    connection = enrolment.connection
+    types = paths.by_population(connection)
+    if not types or paths.left_over(connection, types):
+        life = connection.profile.freshness.shortest
+        Enrolment.objects.filter(pk=enrolment.pk, due_at=None).update(due_at=now + life, due_reason="daily")
     Enrolment.objects.filter(pk=enrolment.pk).update(pulled_at=now)
 
 
@@ -137,6 +162,7 @@ def open_pulls() -> int:
     _before_appointments()
     opened = 0
     due = Q(enrolments__due_at__lte=timezone.now())
+    due |= Q(registration__vendor_profile__in=paths.population_profiles())
     for connection in Connection.objects.filter(due, state=Connection.State.ACTIVE).distinct():
         try:
             opened += _open_pull(connection)
@@ -183,46 +209,49 @@ def _open_pull(connection: Connection) -> int:
     now = timezone.now()
     # Locked, so that it is not ended while items join it.
     pull = connection.pulls.select_for_update().filter(state__in=Pull.OPEN).first()
-    open_items = WorkItem.objects.filter(enrolment=OuterRef("pk"), state=WorkItem.State.QUEUED)
-    due = connection.enrolments.filter(~Exists(open_items), due_at__lte=now)
+    due = connection.enrolments.filter(~has_item(), due_at__lte=now)
     start, end = freshness.today_and_tomorrow(connection.practice, now)
-    if pull is not None:
+    sweeping = pull is None and paths.sweep_due(connection, now)
+    if sweeping:
+        due = due.filter(asked_at__isnull=False)  # the others come with everybody, or after them
+    elif pull is not None:
         due = due.filter(Q(asked_at__isnull=False) | Q(next_appointment_at__gte=start, next_appointment_at__lt=end))
-    enrolments = list(due)
-    if not enrolments:
+    if not sweeping and not due.exists():
         return 0
     joined = pull is not None
     if pull is None:
-        pull = Pull.objects.create(connection=connection, practice_id=connection.practice_id)
-    items = [_item(pull, enrolment, (start, end), now) for enrolment in enrolments]
-    WorkItem.objects.bulk_create(items, batch_size=200)
-    _taken(enrolments)
+        before = connection.pulls.order_by("-started_at").values_list("call_seconds", flat=True).first()
+        pull = Pull.objects.create(connection=connection, practice_id=connection.practice_id, call_seconds=before)
+    if sweeping:
+        first = "" if paths.needs_probe(connection) else "Patient"
+        WorkItem.objects.create(pull=pull, resource_type=first)
+    add_items(pull, due)
     return 0 if joined else 1
+
+
+def has_item() -> Exists:
+    """Of an enrolment: an item of it is queued."""
+    return Exists(WorkItem.objects.filter(enrolment=OuterRef("pk"), state=WorkItem.State.QUEUED))
+
+
+def add_items(pull: Pull, rows: QuerySet[Enrolment]) -> None:
+    """An item in the pull for each of these patients that has none; they are no longer due."""
+    now = timezone.now()
+    days = freshness.today_and_tomorrow(pull.connection.practice, now)
+    enrolments = list(rows.filter(~has_item()))
+    WorkItem.objects.bulk_create([_item(pull, enrolment, days, now) for enrolment in enrolments], batch_size=200)
+    _taken(enrolments)
 
 
 def _taken(enrolments: Iterable[Enrolment]) -> None:
     pks = [enrolment.pk for enrolment in enrolments]
     for start in range(0, len(pks), 500):
-        Enrolment.objects.filter(pk__in=pks[start : start + 500]).update(**_NOT_DUE)
+        Enrolment.objects.filter(pk__in=pks[start : start + 500]).update(**NOT_DUE)
 
 
 def _item(pull: Pull, enrolment: Enrolment, days: tuple[datetime, datetime], now: datetime) -> WorkItem:
-    rank, order = _rank(enrolment, days, now)
+    rank, order = pace.rank(enrolment, days, now)
     return WorkItem(pull=pull, enrolment=enrolment, rank=rank, rank_order=order, wanted_at=_wanted_at(enrolment, now))
-
-
-def _rank(enrolment: Enrolment, days: tuple[datetime, datetime], now: datetime) -> tuple[int, float]:
-    """Who comes first, and the place among those alike: the smaller, the sooner."""
-    at, start, end = enrolment.next_appointment_at, *days
-    if enrolment.asked_at is not None:
-        return Rank.ASKED, enrolment.asked_at.timestamp()
-    if at is not None and start <= at < end:
-        return Rank.SOON, at.timestamp()
-    if at is not None and end <= at < start + timedelta(days=7):
-        return Rank.WEEK, at.timestamp()
-    if enrolment.viewed_at is not None and enrolment.viewed_at > now - RECENT:
-        return Rank.VIEWED, -enrolment.viewed_at.timestamp()
-    return Rank.OLDEST, enrolment.pulled_at.timestamp() if enrolment.pulled_at else 0.0
 
 
 # --- what waits for a worker ---
@@ -241,11 +270,14 @@ def _takeable(now: datetime) -> QuerySet[WorkItem]:
         state=WorkItem.State.QUEUED,
         pull__state=Pull.State.RUNNING,
         pull__connection__state=Connection.State.ACTIVE,
-    ).order_by("rank", "rank_order", "enrolment__created_at", "pk")
+    ).order_by("rank", "rank_order", "pk")
 
 
-def waiting_items() -> list[UUID]:
-    """Items that a worker could take now and that no recent message names; marked as published."""
+def waiting_items(pull_id: UUID | None = None) -> list[UUID]:
+    """Items (of this pull) that a worker could take now and that no recent message names; marked as published.
+
+    No more of a pull than `width` are under way at a time, but for what staff wait for.
+    """
     now = timezone.now()
     unsent = (
         Q(published_at=None)
@@ -253,16 +285,31 @@ def waiting_items() -> list[UUID]:
         | Q(not_before__gt=F("published_at"))
         | Q(pull__hold_until__gt=F("published_at"), pull__hold_until__lte=now)
     )
-    rows = _takeable(now).filter(unsent).values_list("pk", "pull_id", "pull__probing")[:ITEMS_A_TICK]
-    ids: list[UUID] = []
-    probed: set[UUID] = set()
-    for pk, pull_id, probing in rows:
-        if probing and pull_id in probed:
-            continue
-        probed.add(pull_id)
-        ids.append(pk)
+    rows = _takeable(now).filter(unsent)
+    running = Pull.objects.filter(pk=pull_id) if pull_id else Pull.objects.filter(pk__in=rows.order_by().values("pull"))
+    found: list[tuple[int, float, UUID]] = []
+    for pull in running.select_related("connection__registration"):
+        found += _of_pull(pull, rows.filter(pull=pull), now)
+    ids = [pk for _, _, pk in sorted(found, key=lambda each: each[:2])[:ITEMS_A_TICK]]
     WorkItem.objects.filter(pk__in=ids).update(published_at=now)
     return ids
+
+
+def _of_pull(pull: Pull, rows: QuerySet[WorkItem], now: datetime) -> list[tuple[int, float, UUID]]:
+    """(rank, order, item) of those that may be under way now, beside those that are."""
+    if pull.probing:
+        return list(rows.values_list("rank", "rank_order", "pk")[:1])
+    asked = list(rows.filter(rank=Rank.ASKED).values_list("rank", "rank_order", "pk")[:ITEMS_A_TICK])
+    named = Q(published_at__gte=now - REPUBLISH) & ~Q(not_before__gt=F("published_at"))
+    under_way = pull.items.filter(Q(lease_until__gt=now) | named, state=WorkItem.State.QUEUED).count()
+    free = max(pace.width(pull) - under_way - len(asked), 0)
+    return asked + list(rows.filter(rank__gt=Rank.ASKED).values_list("rank", "rank_order", "pk")[:free])
+
+
+def hint_next(pull_id: UUID) -> None:
+    """A worker has let go of an item: the next of the pull is hinted at without waiting for the tick."""
+    for item_id in waiting_items(pull_id):
+        publish("emr.tasks.run_item", item_id)
 
 
 def ahead_of(item_id: UUID) -> UUID | None:
@@ -272,53 +319,13 @@ def ahead_of(item_id: UUID) -> UUID | None:
     return asked.filter(pull__connection__in=item).values_list("pk", flat=True).first()
 
 
-def look_ups_waiting() -> list[UUID]:
-    """Look-ups that a worker could take now and that no recent message names; old ones are deleted."""
-    now = timezone.now()
-    LookUp.objects.filter(created_at__lt=now - timedelta(days=1)).delete()
-    free = Q(lease_until=None) | Q(lease_until__lt=now)
-    ready = Q(not_before=None) | Q(not_before__lte=now)
-    unsent = Q(published_at=None) | Q(published_at__lt=now - REPUBLISH) | Q(not_before__gt=F("published_at"))
-    rows = LookUp.objects.filter(
-        free, ready, unsent, state=LookUp.State.QUEUED, connection__state=Connection.State.ACTIVE
-    )
-    ids = list(rows.values_list("pk", flat=True)[:ITEMS_A_TICK])
-    LookUp.objects.filter(pk__in=ids).update(published_at=now)
-    return ids
-
-
-def retries_waiting() -> list[UUID]:
-    """Quarantined bytes that staff want tried again, asked for longer ago than a message takes."""
-    asked = Quarantine.objects.filter(retry_asked_at__lt=timezone.now() - REPUBLISH, released_at=None)
-    ids = list(asked.values_list("pk", flat=True)[:ITEMS_A_TICK])
-    Quarantine.objects.filter(pk__in=ids).update(retry_asked_at=timezone.now())
-    return ids
-
-
-def connections_to_check() -> list[UUID]:
-    """Degraded connections whose trouble may clear by itself, at most once a minute each."""
-    degraded = Connection.objects.filter(
-        state=Connection.State.DEGRADED, reason_at__lt=timezone.now() - RECHECK
-    ).values_list("pk", "reason_code")
-    return [pk for pk, code in degraded if catalogue.explain(code).retries in {"backs off", "once"}]
-
-
-def self_tests_waiting() -> list[UUID]:
-    """Connections whose self-test was asked for and not taken up within the time of a lost message."""
-    now = timezone.now()
-    sent = Q(alive_at__lt=now - REPUBLISH) | Q(alive_at=None, created_at__lt=now - REPUBLISH)
-    waiting = DoctorReport.objects.filter(sent, state=DoctorReport.State.QUEUED)
-    found = list(waiting.values_list("pk", "connection_id"))
-    DoctorReport.objects.filter(pk__in=[pk for pk, _ in found]).update(alive_at=now)
-    return [connection_id for _, connection_id in found]
-
-
 def finish_pulls(pull_id: UUID | None = None) -> None:
     """Close the running pulls (or this one) whose items are all done."""
     running = Pull.objects.filter(state=Pull.State.RUNNING)
     if pull_id is not None:
         running = running.filter(pk=pull_id)
-    for pk in running.exclude(items__state=WorkItem.State.QUEUED).values_list("pk", flat=True):
+    waiting = running.exclude(items__state=WorkItem.State.QUEUED).exclude(bulk_job__state__in=BulkJob.OPEN)
+    for pk in waiting.values_list("pk", flat=True):
         _finish_pull(pk)
 
 
@@ -330,5 +337,6 @@ def _finish_pull(pull_id: UUID) -> None:
         return
     given_up = pull.items.filter(state=WorkItem.State.FAILED).exists()
     unfetched = pull.items.filter(enrolment__outcomes__outcome=TypeOutcome.Outcome.NOT_FETCHED).exists()
-    state = Pull.State.INCOMPLETE if given_up or unfetched else Pull.State.COMPLETE
+    not_exported = BulkJob.objects.filter(pull=pull).exclude(state=BulkJob.State.COMPLETE).exists()
+    state = Pull.State.INCOMPLETE if given_up or unfetched or not_exported else Pull.State.COMPLETE
     Pull.objects.filter(pk=pull_id).update(state=state, finished_at=timezone.now(), **breaker.CLOSED)

@@ -1,10 +1,12 @@
 """Bytes to rows: each resource as received, once; what cannot be kept as a resource goes to quarantine."""
 
 import hashlib
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from django.db import connection as database
 from django.utils import timezone
 
 from emr import validate
@@ -16,7 +18,7 @@ _WRITTEN_ON_CHANGE = [
     "patient_fhir_id", "body", "content_hash", "query", "connection", "changed_at", "no_longer_sent_at",
     "entered_in_error", "unparsed",
 ]  # fmt: skip
-_BATCH = 100  # PostgreSQL is quickest between 100 and 250 rows a statement
+_UNIQUE = ["practice", "resource_type", "fhir_id"]
 
 
 @dataclass(frozen=True)
@@ -37,23 +39,65 @@ class Counts:
         )
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What became of resources of many patients. touched: FHIR ids of the patients with a new or changed one."""
+
+    counts: Counts
+    touched: frozenset[str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose an entry is: the patient's FHIR id, "" for a resource of nobody's. reason: why it is not to be kept."""
+
+    patient_fhir_id: str = field(repr=False)
+    reason: str = ""
+
+
+_Good = dict[tuple[str, str], tuple[Entry, str]]
+
+
 def keep(entries: Sequence[Entry], *, connection: Connection, patient_fhir_id: str, query: str) -> Counts:
     """Store a page: unchanged resources are not written, unusable ones are quarantined with the reason.
 
     `patient_fhir_id`: whose page this is; blank for resources that are no patient's (Medication). Call it inside
     the transaction that also commits the cursor.
     """
-    good: dict[tuple[str, str], tuple[Entry, str]] = {}
+    return keep_of_many(
+        entries,
+        connection=connection,
+        owner=lambda entry: owner(patient_fhir_id, entry),
+        query=query,
+    ).counts
+
+
+def owner(patient_fhir_id: str, entry: Entry) -> Owner:
+    """Of an entry on that patient's page ("" for nobody's): theirs, unless it says otherwise."""
+    return Owner(patient_fhir_id, _foreign(entry, patient_fhir_id))
+
+
+def keep_of_many(
+    entries: Sequence[Entry], *, connection: Connection, owner: Callable[[Entry], Owner], query: str
+) -> Kept:
+    """As `keep`, of entries that belong to several patients; `owner` is asked for usable entries alone."""
+    good: _Good = {}
     bad: list[Quarantine] = []
     for entry in entries:
-        reason = entry.fault or _foreign(entry, patient_fhir_id)
+        whose = owner(entry) if entry.resource is not None and not entry.fault else Owner("", "unreadable")
+        reason = entry.fault or whose.reason
         if reason or entry.resource is None:
-            bad.append(_quarantined(entry, reason or "unreadable", connection, patient_fhir_id, query))
+            bad.append(_quarantined(entry, reason, connection, whose.patient_fhir_id, query))
         else:
             # The last one wins where a page holds a resource twice.
-            good[entry.resource_type, entry.fhir_id] = (entry, strictjson.content_hash(entry.resource))
+            good[entry.resource_type, entry.fhir_id] = (entry, whose.patient_fhir_id)
     quarantine = Quarantine.objects.bulk_create(bad, ignore_conflicts=True) if bad else []
-    return _upsert(good, connection, patient_fhir_id, query) + Counts(quarantined=len(quarantine))
+    counts, touched = _upsert(good, connection, query)
+    return Kept(counts + Counts(quarantined=len(quarantine)), touched)
+
+
+# How the query of a record ends that was read because another refers to it: no list is expected to hold it.
+BY_REFERENCE = " by reference"
 
 
 def mark_gone(connection: Connection, *, patient_fhir_id: str, resource_type: str, seen: Collection[str]) -> int:
@@ -62,13 +106,17 @@ def mark_gone(connection: Connection, *, patient_fhir_id: str, resource_type: st
     Never deleted: histories and audit refer to it, and a server may send it again. `seen`: `mark` of each id sent.
     Returns how many.
     """
-    rows = Resource.objects.filter(
-        connection=connection,
-        practice_id=connection.practice_id,
-        patient_fhir_id=patient_fhir_id,
-        resource_type=resource_type,
-        no_longer_sent_at=None,
-    ).values_list("pk", "fhir_id")
+    rows = (
+        Resource.objects.filter(
+            connection=connection,
+            practice_id=connection.practice_id,
+            patient_fhir_id=patient_fhir_id,
+            resource_type=resource_type,
+            no_longer_sent_at=None,
+        )
+        .exclude(query__endswith=BY_REFERENCE)
+        .values_list("pk", "fhir_id")
+    )
     gone = [pk for pk, fhir_id in rows.iterator() if mark(fhir_id) not in seen]
     return Resource.objects.filter(pk__in=gone).update(no_longer_sent_at=timezone.now()) if gone else 0
 
@@ -85,52 +133,85 @@ def _foreign(entry: Entry, patient_fhir_id: str) -> str:
     return "" if about in (None, patient_fhir_id) else "about another patient than the one asked for"
 
 
-def _upsert(
-    good: dict[tuple[str, str], tuple[Entry, str]], connection: Connection, patient_fhir_id: str, query: str
-) -> Counts:
-    known = {
-        (row[0], row[1]): row[2:]
-        for row in Resource.objects.filter(
-            practice_id=connection.practice_id,
-            resource_type__in={kind for kind, _ in good},
-            fhir_id__in=[fhir_id for _, fhir_id in good],
-        ).values_list("resource_type", "fhir_id", "content_hash", "no_longer_sent_at")
-    }
-    now = timezone.now()
-    rows = [
-        _row(entry, content_hash, connection, patient_fhir_id, query, now)
-        for key, (entry, content_hash) in good.items()
-        if known.get(key) != (content_hash, None)
-    ]
-    Resource.objects.bulk_create(
-        rows,
-        batch_size=_BATCH,
-        update_conflicts=True,
-        unique_fields=["practice", "resource_type", "fhir_id"],
-        update_fields=_WRITTEN_ON_CHANGE,
-    )
-    new = sum(1 for row in rows if (row.resource_type, row.fhir_id) not in known)
-    return Counts(new=new, changed=len(rows) - new, same=len(good) - len(rows))
+@dataclass(frozen=True)
+class _OnFile:
+    """What is on file of a resource."""
+
+    body: str = field(repr=False)
+    content_hash: str
+    no_longer_sent_at: datetime | None
+    patient_fhir_id: str = field(repr=False)
 
 
-def _row(
-    entry: Entry, content_hash: str, connection: Connection, patient_fhir_id: str, query: str, now: Any
-) -> Resource:
-    resource = entry.resource or {}
-    return Resource(
+def _upsert(good: _Good, connection: Connection, query: str) -> tuple[Counts, frozenset[str]]:
+    on_file_now = Resource.objects.filter(
         practice_id=connection.practice_id,
-        resource_type=entry.resource_type,
-        fhir_id=entry.fhir_id,
-        patient_fhir_id=patient_fhir_id,
-        body=entry.text,
-        content_hash=content_hash,
-        query=query,
-        connection=connection,
-        first_seen_at=now,
-        changed_at=now,
-        entered_in_error=is_entered_in_error(resource),
-        unparsed=validate.problems(resource),
+        resource_type__in={kind for kind, _ in good},
+        fhir_id__in=[fhir_id for _, fhir_id in good],
+    ).values_list("resource_type", "fhir_id", "body", "content_hash", "no_longer_sent_at", "patient_fhir_id")
+    known = {
+        (kind, fhir_id): _OnFile(body, content_hash, gone, patient)
+        for kind, fhir_id, body, content_hash, gone, patient in on_file_now
+    }
+    rows = []
+    for key, (entry, patient_fhir_id) in good.items():
+        on_file = known.get(key)
+        # The same text has the same content, and to compare texts costs less than to make a hash of the content.
+        if on_file and on_file.no_longer_sent_at is None and on_file.body == entry.text:
+            continue
+        content_hash = strictjson.content_hash(entry.resource)
+        if on_file and (on_file.content_hash, on_file.no_longer_sent_at) == (content_hash, None):
+            continue
+        rows.append(_row(entry, content_hash, patient_fhir_id))
+    if rows:
+        _write(rows, connection, query)
+    before = [known[key] for row in rows if (key := (row["resource_type"], row["fhir_id"])) in known]
+    # A resource that moved to another patient touches both.
+    touched = {row["patient_fhir_id"] for row in rows}.union(one.patient_fhir_id for one in before) - {""}
+    new = len(rows) - len(before)
+    return Counts(new=new, changed=len(before), same=len(good) - len(rows)), frozenset(touched)
+
+
+def _row(entry: Entry, content_hash: str, patient_fhir_id: str) -> dict[str, Any]:
+    resource = entry.resource or {}
+    return {
+        "resource_type": entry.resource_type,
+        "fhir_id": entry.fhir_id,
+        "patient_fhir_id": patient_fhir_id,
+        "body": entry.text,
+        "content_hash": content_hash,
+        "entered_in_error": is_entered_in_error(resource),
+        "unparsed": validate.problems(resource),
+    }
+
+
+def _write(rows: list[dict[str, Any]], connection: Connection, query: str) -> None:
+    """Upsert, a row a statement: both drivers send one statement with many rows' values several times as quickly as
+    bulk_create sends one long statement."""
+    now = timezone.now()
+    shared = {
+        "practice": connection.practice_id, "connection": connection.pk, "query": query, "first_seen_at": now,
+        "changed_at": now, "no_longer_sent_at": None,
+    }  # fmt: skip
+    fields = {each.name: each for each in Resource._meta.concrete_fields}
+    same = {name: fields[name].get_db_prep_save(value, database) for name, value in shared.items()}
+    key = fields["id"]
+
+    def values(row: dict[str, Any]) -> list[Any]:
+        every = {**row, **same, "id": key.get_db_prep_save(key.get_default(), database)}
+        return [every[name] for name in fields]
+
+    def columns(names: Iterable[str]) -> list[str]:
+        return [database.ops.quote_name(str(fields[name].column)) for name in names]
+
+    changes = ", ".join(f"{column} = EXCLUDED.{column}" for column in columns(_WRITTEN_ON_CHANGE))
+    sql = (
+        f"INSERT INTO {database.ops.quote_name(Resource._meta.db_table)} ({', '.join(columns(fields))}) "  # noqa: S608
+        f"VALUES ({', '.join(['%s'] * len(fields))}) "
+        f"ON CONFLICT ({', '.join(columns(_UNIQUE))}) DO UPDATE SET {changes}"
     )
+    with database.cursor() as cursor:
+        cursor.executemany(sql, [values(row) for row in rows])
 
 
 def _quarantined(entry: Entry, reason: str, connection: Connection, patient_fhir_id: str, query: str) -> Quarantine:

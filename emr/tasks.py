@@ -5,25 +5,45 @@ from uuid import UUID
 
 from celery import shared_task
 
-from emr import calls, doctor, look_ups, pulls, quarantine, rotation, schedule, tokens
+from emr import (
+    audit_chain,
+    bulk,
+    calls,
+    doctor,
+    grants,
+    launches,
+    look_ups,
+    pulls,
+    quarantine,
+    rotation,
+    schedule,
+    tokens,
+    waiting,
+)
 from emr.models import Connection
 
 
 @shared_task
 def tick() -> None:
     """Open what is due and hint at what waits. Two beats, or a beat too late, change nothing."""
+    bulk.open_due()
     schedule.open_pulls()
     schedule.finish_pulls()
-    for connection_id in schedule.connections_to_check():
+    for connection_id in waiting.connections_to_check():
         schedule.publish("emr.tasks.check_connection", connection_id)
     doctor.bury_dead()
-    for connection_id in schedule.self_tests_waiting():
+    for connection_id in waiting.self_tests_waiting():
         schedule.publish(doctor.TASK, connection_id)
     for item_id in schedule.waiting_items():
         schedule.publish("emr.tasks.run_item", item_id)
-    for look_up_id in schedule.look_ups_waiting():
+    for item_id in bulk.waiting_items():
+        schedule.publish(bulk.TASK, item_id)
+    launches.forget_old()
+    for grant_id in grants.refresh_due():
+        schedule.publish("emr.tasks.refresh_grant", grant_id)
+    for look_up_id in waiting.look_ups_waiting():
         schedule.publish("emr.tasks.look_up", look_up_id)
-    for quarantined_id in schedule.retries_waiting():
+    for quarantined_id in waiting.retries_waiting():
         schedule.publish("emr.tasks.retry_quarantined", quarantined_id)
 
 
@@ -34,9 +54,21 @@ def run_item(item_id: str) -> None:
 
 
 @shared_task
+def run_bulk_item(item_id: str) -> None:
+    """One step of a group's export: the export itself, a file, or some of its patients."""
+    bulk.run(UUID(item_id))
+
+
+@shared_task
 def look_up(look_up_id: str) -> None:
     """One person whom staff seek in the EMR."""
     look_ups.run(UUID(look_up_id))
+
+
+@shared_task
+def refresh_grant(grant_id: str) -> None:
+    """One person's consent, kept alive."""
+    grants.keep(UUID(grant_id))
 
 
 @shared_task
@@ -69,3 +101,9 @@ def advance_keys(key_id: str = "") -> None:
         rotation.promote(UUID(key_id))
     else:
         rotation.advance()
+
+
+@shared_task
+def write_audit_heads() -> None:
+    """The ends of the audit chains, kept outside the database."""
+    audit_chain.write_heads()

@@ -20,6 +20,7 @@ class Enrolment(Row):
         CONSENT = "consent", "Patient consent"
         GROUP = "group", "Bulk group"
         MERGE = "merge", "Replaces another record"
+        POPULATION = "population", "The EMR's own list"
 
     connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="enrolments")
     patient_fhir_id = models.CharField(max_length=128)
@@ -96,6 +97,8 @@ class Pull(Row):
     spared_types = models.JSONField(default=list, help_text="types that fail by themselves, while others are answered")
     probe_at = models.DateTimeField(null=True, help_text="paused by failures until then; blank: paused by a person")
     probing = models.BooleanField(default=False)
+    # One call and what it takes to keep its answer, a moving mean: how many workers fill the minute follows from it.
+    call_seconds = models.FloatField(null=True)
     calls = models.PositiveIntegerField(default=0)
     new = models.PositiveIntegerField(default=0)
     changed = models.PositiveIntegerField(default=0)
@@ -122,7 +125,8 @@ class Pull(Row):
 
 
 class WorkItem(Row):
-    """One patient of one pull. Leased by one worker at a time; the cursor is committed with each page."""
+    """One patient of one pull, or one resource type over all patients (population path). Leased by one worker at a
+    time; the cursor is committed with each page."""
 
     class State(models.TextChoices):
         QUEUED = "queued", "Queued"
@@ -142,7 +146,10 @@ class WorkItem(Row):
     MAX_ATTEMPTS = 3
 
     pull = models.ForeignKey(Pull, on_delete=models.CASCADE, related_name="items")
-    enrolment = models.ForeignKey(Enrolment, on_delete=models.CASCADE, related_name="items")
+    enrolment = models.ForeignKey(
+        Enrolment, on_delete=models.CASCADE, null=True, related_name="items", help_text="blank: all patients"
+    )
+    resource_type = models.CharField(max_length=40, blank=True, help_text="of all patients; blank: which path works")
     state = models.CharField(max_length=9, choices=State.choices, default=State.QUEUED)
     rank = models.PositiveSmallIntegerField(choices=Rank.choices, default=Rank.OLDEST)
     rank_order = models.FloatField(default=0)
@@ -161,12 +168,68 @@ class WorkItem(Row):
         constraints = [
             models.UniqueConstraint(
                 fields=["enrolment"], condition=models.Q(state="queued"), name="one_open_item_per_patient"
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["pull", "resource_type"], condition=models.Q(enrolment=None), name="one_sweep_of_a_type"
+            ),
         ]
         indexes = [models.Index(fields=["state", "rank", "rank_order"], name="items_waiting")]
 
     def __str__(self) -> str:
         return f"item {self.pk}: {self.state}"
+
+
+class Sweep(Row):
+    """One resource type of a connection, asked for over all its patients at once: whether that works, and how far it
+    is. Found out once (emr.probing); what the server refuses later is noted and asked for patient by patient."""
+
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="sweeps")
+    resource_type = models.CharField(max_length=40)
+    works = models.BooleanField()
+    reason = models.CharField(max_length=300, blank=True, help_text="why it is asked for patient by patient")
+    code = models.CharField(max_length=40, blank=True)
+    decided_at = models.DateTimeField(help_text="by the probe, or by a refusal since")
+    since = models.DateTimeField(null=True, help_text="the server's clock when the last complete pass began")
+    full_at = models.DateTimeField(null=True, help_text="the last complete pass over everything")
+    next_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["resource_type"]
+        constraints = [models.UniqueConstraint(fields=["connection", "resource_type"], name="one_sweep_each")]
+
+    def __str__(self) -> str:
+        return f"{self.resource_type} over all patients: {'yes' if self.works else 'no'}"
+
+
+class SweptPage(models.Model):
+    """The marks (emr.store.mark) of what one page of a pass over everything held; deleted when the pass ends."""
+
+    item = models.ForeignKey(WorkItem, on_delete=models.CASCADE, related_name="pages")
+    marks = models.TextField()
+
+    def __str__(self) -> str:
+        return f"page of {self.item_id}"
+
+
+class ReferenceRead(models.Model):
+    """A record that others only refer to: being read by one worker for all, or refused not long ago."""
+
+    practice = models.ForeignKey(Practice, on_delete=models.CASCADE)
+    resource_type = models.CharField(max_length=40)
+    fhir_id = models.CharField(max_length=128)
+    by = models.UUIDField(help_text="the work item that reads it")
+    until = models.DateTimeField(help_text="nobody else asks before")
+    outcome = models.CharField(max_length=16, choices=TypeOutcome.Outcome, blank=True, help_text="blank: being read")
+    reason = models.CharField(max_length=300, blank=True)
+    code = models.CharField(max_length=40, blank=True)
+
+    PHI_FIELDS: ClassVar[tuple[str, ...]] = ("fhir_id",)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["practice", "resource_type", "fhir_id"], name="read_by_one")]
+
+    def __str__(self) -> str:
+        return f"read of a {self.resource_type}"
 
 
 class LookUp(Row):

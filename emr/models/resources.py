@@ -1,5 +1,6 @@
 """What the EMR said, verbatim, and what it said that could not be kept as a resource."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from django.db import models
@@ -28,6 +29,17 @@ class Resource(Row):
     unparsed = models.CharField(max_length=500, blank=True, help_text="what FHIR R4 (R4B models) has against it")
 
     PHI_FIELDS: ClassVar[tuple[str, ...]] = ("fhir_id", "patient_fhir_id", "body")
+    # People and places, and the elements in which a page shows their names: read where a reference has no display.
+    NAMED: ClassVar[tuple[str, ...]] = ("Practitioner", "Organization", "Location")
+    NAMES_SHOWN: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "MedicationRequest": ("requester",),
+        "Encounter": ("participant", "location"),
+        "Procedure": ("performer", "location"),
+        "DiagnosticReport": ("resultsInterpreter", "performer"),
+        "DocumentReference": ("author", "authenticator", "custodian"),
+        "Appointment": ("participant",),
+        "QuestionnaireResponse": ("author",),
+    }
 
     class Meta:
         constraints = [

@@ -24,11 +24,19 @@ class Query:
     parameters: tuple[tuple[str, str], ...]
     read_seconds: float
 
+    def describe_all(self) -> str:
+        """What was asked for over all patients."""
+        told = "".join(f"&{name}={value}" for name, value in self.parameters)
+        return f"{self.resource_type}?all patients{told}"
+
     def describe(self) -> str:
         """What was asked, without the patient: "Observation?patient&category=survey"."""
         if not self.parameters:
             return f"{self.resource_type}/{{id}}"
-        told = (name if "{patient}" in value else f"{name}={value}" for name, value in self.parameters)
+        # A page's size says nothing of what is asked for.
+        told = (
+            name if "{patient}" in value else f"{name}={value}" for name, value in self.parameters if name != "_count"
+        )
         return f"{self.resource_type}?{'&'.join(told)}"
 
 
@@ -53,6 +61,38 @@ class Freshness:
 
 
 @dataclass(frozen=True)
+class Link:
+    """Records of a patient that no list brings: named by `element` of a `holder`, of type `target`."""
+
+    holder: str
+    element: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Population:
+    """How types are asked for over all patients at once. `queries` hold no {patient}; Patient comes first.
+
+    overlap_seconds: so far each window reaches back into the one before. full_days: after so long, everything is
+    asked for again, which alone shows what is no longer there. least_count: pages shrink to this when they fail.
+    """
+
+    queries: tuple[Query, ...]
+    count: int
+    least_count: int
+    overlap_seconds: float
+    full_days: float
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        return tuple(query.resource_type for query in self.queries)
+
+    def query(self, resource_type: str) -> Query:
+        """Raises StopIteration for a type that is not among `types`."""
+        return next(query for query in self.queries if query.resource_type == resource_type)
+
+
+@dataclass(frozen=True)
 class Profile:
     """What code needs to know of a vendor. Sources: the comments beside each value in the TOML file."""
 
@@ -69,6 +109,8 @@ class Profile:
     default_scopes: str
     plan: tuple[Query, ...]
     read_by_reference: tuple[str, ...]
+    links: tuple[Link, ...]
+    population: Population | None
     patient_search: tuple[tuple[str, ...], ...]
     freshness: Freshness
     connecting: Connecting
@@ -89,6 +131,11 @@ def _queries(rows: list[dict[str, Any]], default_seconds: float) -> tuple[Query,
         for row in rows
         for parameters in row["queries"]
     )
+
+
+def _population(table: dict[str, Any], default_seconds: float) -> Population:
+    limits = {name: value for name, value in table.items() if name != "types"}
+    return Population(queries=_queries(table["types"], default_seconds), **limits)
 
 
 @cache
@@ -112,6 +159,8 @@ def get(key: str) -> Profile:
         default_scopes=" ".join(data["scopes"]["default"]),
         plan=_queries(data["plan"], data["read_seconds"]),
         read_by_reference=tuple(data["read_by_reference"]),
+        links=tuple(Link(**row) for row in data["links"]),
+        population=_population(data["population"], data["read_seconds"]) if "population" in data else None,
         patient_search=tuple(tuple(names) for names in data["patient_search"]),
         freshness=Freshness(**data["freshness"]),
         connecting=Connecting.read(data),

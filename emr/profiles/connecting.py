@@ -66,6 +66,8 @@ class Connecting:
     retire_hours: float
     refresh_days: int
     directory_hosts: tuple[str, ...]
+    refresh_idle_days: int = 0  # a refresh token unused for so long ends; 0: no such rule is known
+    patient_portal: str = ""  # what patients call the place where they sign in; blank: the vendor's name
 
     def portal_of_host(self, host: str) -> Portal | None:
         return next((portal for portal in self.portals if host in portal.hosts), None)

@@ -86,6 +86,11 @@ class Control:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read() or "null")
 
+    def delete(self, path: str) -> Any:
+        request = urllib.request.Request(f"{self.url}/{path}", method="DELETE")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read())
+
     def fault(self, kind: str, **order: Any) -> None:
         self.post("faults", {"kind": kind, **order})
 

@@ -18,12 +18,14 @@ REDIS_URL = os.environ.get("TEST_REDIS_URL", "")
 needs_redis = pytest.mark.skipif(not REDIS_URL, reason="no redis-server on this machine")
 
 
+pytestmark = pytest.mark.django_db
+
+
 @pytest.fixture(
     params=["database", pytest.param("redis", marks=[needs_redis, pytest.mark.servers])],
 )
 def budget(request: Any) -> Iterator[Budget]:
     if request.param == "database":
-        request.getfixturevalue("db")
         yield DatabaseBudget()
         return
     shared = RedisBudget(REDIS_URL)
@@ -133,3 +135,33 @@ def test_four_processes_share_one_limit_on_redis() -> None:
     command = [sys.executable, "-c", TAKE_MANY, REDIS_URL]
     workers = [subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     assert sum(int(worker.communicate(timeout=60)[0]) for worker in workers) == 100
+
+
+def test_spread_calls_go_out_evenly_and_fill_the_window(budget: Budget) -> None:
+    """Ten a second: by twos at most, none later than its turn, and no more than the limit in the window."""
+    at = []
+    began = time.monotonic()
+    while time.monotonic() - began < 1.9:
+        if budget.take("sandbox:AAAAAA", limit=10, window=1.0, spread=True, patience=0.5) == 0:
+            at.append(time.monotonic() - began)
+    assert 19 <= len(at) <= 22
+    assert all(later - sooner > 0.93 for sooner, later in zip(at, at[10:], strict=False))
+    assert all(later - sooner > 0.13 for sooner, later in zip(at, at[2:], strict=False))
+
+
+def test_a_turn_within_patience_is_waited_for_and_a_later_one_is_not_counted(budget: Budget) -> None:
+    assert budget.take("sandbox:AAAAAA", limit=1, window=0.4) == 0
+    began = time.monotonic()
+    assert budget.take("sandbox:AAAAAA", limit=1, window=0.4, patience=0.5) == 0
+    assert 0.3 < time.monotonic() - began < 0.5
+    assert 0.2 < budget.take("sandbox:AAAAAA", limit=1, window=0.4, patience=0.1) <= 0.4
+    assert budget.used("sandbox:AAAAAA", window=0.4) <= 1
+
+
+def test_what_somebody_waits_for_does_not_wait_for_the_spread(budget: Budget) -> None:
+    def take(**kind: Any) -> float:
+        return budget.take("sandbox:AAAAAA", limit=60, window=60.0, held_back=3, **kind)
+
+    assert [take(spread=True) for _ in range(2)] == [0, 0]
+    assert 1 < take(spread=True) <= 2
+    assert [take(interactive=True) for _ in range(5)] == [0] * 5

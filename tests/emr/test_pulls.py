@@ -242,13 +242,13 @@ def test_a_worker_that_lost_its_lease_commits_nothing(connect: Connect, monkeypa
     roster.enrol(connection, control.patient_ids, Enrolment.KnownBy.LIST)
     schedule.open_pulls()
     item = WorkItem.objects.get()
-    original = pulls.store.keep
+    original = pulls.store.keep_of_many
 
     def stolen(*args: Any, **kwargs: Any) -> Any:
         WorkItem.objects.filter(pk=item.pk).update(lease=None)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(pulls.store, "keep", stolen)
+    monkeypatch.setattr(pulls.store, "keep_of_many", stolen)
     pulls.run(item.pk)
     assert Resource.objects.count() == 0
     item.refresh_from_db()
@@ -277,7 +277,7 @@ def test_what_kills_its_worker_stops_at_three(connect: Connect, monkeypatch: pyt
     connection, control = connect(patients=1)
     roster.enrol(connection, control.patient_ids, Enrolment.KnownBy.LIST)
     schedule.open_pulls()
-    monkeypatch.setattr(pulls.store, "keep", die)
+    monkeypatch.setattr(pulls.store, "keep_of_many", die)
     for _ in range(3):
         WorkItem.objects.update(lease_until=None)
         with pytest.raises(Killed):

@@ -8,6 +8,7 @@ from django.utils import timezone
 from emr import calls, tokens
 from emr.models import Connection, SystemToken
 from emr.wire import smart
+from emr.wire.errors import WireError
 from tests.emr.conftest import Connect
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("unlimited")]
@@ -47,7 +48,7 @@ def test_while_one_asks_the_others_come_back_later(connect: Connect) -> None:
 def test_a_refused_request_frees_the_claim(connect: Connect) -> None:
     connection, control = connect(patients=1)
     control.fault("500", match={"path": "/token"}, times=1)
-    with pytest.raises(smart.WireError):
+    with pytest.raises(WireError):
         ask(connection)
     assert SystemToken.objects.get().claimed_at is None
     assert ask(connection).bearer

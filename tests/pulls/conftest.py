@@ -10,6 +10,7 @@ from emr.models import Connection, Enrolment, Pull, WorkItem
 from tests.emr.conftest import (  # noqa: F401
     Connect,
     Control,
+    JwksServer,
     connect,
     jwks_server,
     key_material,
@@ -25,6 +26,26 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     monkeypatch.setattr("emr.schedule.publish", lambda *args: bool(sent.append(args)) or True)
     monkeypatch.setattr("emr.schedule.publish_soon", lambda *args: sent.append(args))
     return sent
+
+
+ConnectGeneric = Callable[..., tuple[Connection, Control]]
+
+
+@pytest.fixture
+def connect_generic(connect: Connect, jwks_server: JwksServer) -> ConnectGeneric:  # noqa: F811
+    """As `connect`, to a server that follows US Core, by the profile for such servers."""
+
+    def start(scopes: str = "", **options: Any) -> tuple[Connection, Control]:
+        connection, control = connect(mode="generic", **options)
+        registration = connection.registration
+        registration.vendor_profile = "generic"
+        registration.scopes = scopes or registration.profile.default_scopes
+        registration.save()
+        client = {"client_id": registration.client_id, "jwks_url": jwks_server.url, "alg": "RS384"}
+        control.post("clients", client | {"scopes": registration.scopes, "app_type": "backend-single", "active": True})
+        return connection, control
+
+    return start
 
 
 def tick() -> list[Any]:

@@ -112,7 +112,7 @@ def outcomes() -> set[tuple[Any, ...]]:
 
 POINTS = [
     (pulls.fhir, "search", "before the answer"),
-    (pulls.store, "keep", "before a page is stored"),
+    (pulls.store, "keep_of_many", "before a page is stored"),
     (pulls.Run, "_commit", "before a commit"),
     (pulls.Run, "_record", "inside the commit that ends a type"),
     (pulls.signals.patient_pulled, "send", "before the histories are told"),

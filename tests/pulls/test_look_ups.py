@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from emr import look_ups, schedule
+from emr import look_ups, waiting
 from emr.models import Connection, LookUp, User, WorkItem
 from tests.emr.conftest import Connect, Control
 from tests.pulls.conftest import calls, work
@@ -26,7 +26,7 @@ def ask(connection: Connection, search: dict[str, str], by: User) -> LookUp:
 
 
 def looked_up(row: LookUp) -> LookUp:
-    for pk in schedule.look_ups_waiting():
+    for pk in waiting.look_ups_waiting():
         look_ups.run(pk)
     row.refresh_from_db()
     return row
@@ -100,7 +100,7 @@ def test_waiting_for_calls_is_no_attempt(connect: Connect, alice: User, monkeypa
     assert (row.state, row.attempts, row.lease_until) == ("queued", 0, None)
     assert row.not_before is not None
     assert row.not_before > timezone.now() + timedelta(seconds=15)
-    assert schedule.look_ups_waiting() == []
+    assert waiting.look_ups_waiting() == []
 
 
 def test_the_search_itself_is_interactive(connect: Connect, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,5 +118,5 @@ def test_one_worker_searches_and_old_look_ups_go(connect: Connect, alice: User) 
     look_ups.run(row.pk)
     assert calls(control) == 0
     LookUp.objects.update(created_at=timezone.now() - timedelta(hours=25))
-    assert schedule.look_ups_waiting() == []
+    assert waiting.look_ups_waiting() == []
     assert not LookUp.objects.exists()

@@ -6,12 +6,19 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from emr import pulls, schedule
+from emr import pace, pulls, schedule
 from emr.models import ClientRegistration, Connection, Enrolment, Practice, Pull, User, WorkItem
 from tests.emr.conftest import Connect
 from tests.pulls.conftest import enrol
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that could be under way is: here it is about its order alone."""
+    monkeypatch.setattr(pace, "width", lambda pull: 100)
+
 
 NOW = "2026-11-23 14:00+00:00"  # Monday, 09:00 in New York
 

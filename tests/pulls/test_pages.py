@@ -11,7 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
-from emr import progress
+from emr import changes, progress
 from emr.budget import DatabaseBudget
 from emr.models import (
     AuditEvent,
@@ -225,12 +225,33 @@ def test_changed_records_of_an_ended_pull_lead_to_their_source(pull: Pull, alice
             patient_fhir_id=FHIR_ID, body="{}", content_hash="0", query="q", first_seen_at=first, changed_at=changed,
             no_longer_sent_at=gone,
         )  # fmt: skip
-    found, more = progress.changes(pull)
-    assert ({each.resource.fhir_id: each.what for each in found}, more) == (
+    found = changes.of_pull(pull)
+    assert ({each.resource.fhir_id: each.what for each in found.rows}, found.more) == (
         {"new": "new", "changed": "changed", "gone": "no longer sent"}, False,
     )  # fmt: skip
+    assert found.types == (changes.TypeChanges("Condition", new=1, changed=1, gone=1),)
     html = signed_in(alice).get(f"/pulls/{pull.pk}/").content.decode()
-    assert all(f"/sources/{each.resource.pk}/" in html for each in found)
+    assert all(f"/sources/{each.resource.pk}/" in html for each in found.rows)
+
+
+def test_records_changed_since_a_day_are_listed_and_the_look_is_audited(pull: Pull, alice: User) -> None:
+    days = {"old": 5, "recent": 0}
+    for fhir_id, ago in days.items():
+        at = timezone.now() - timedelta(days=ago)
+        Resource.objects.create(
+            practice=pull.practice, connection=pull.connection, resource_type="Condition", fhir_id=fhir_id,
+            patient_fhir_id=FHIR_ID, body='{"note": "secret"}', content_hash="0", query="q", first_seen_at=at,
+            changed_at=at,
+        )  # fmt: skip
+    address = f"/practices/{pull.practice_id}/changes/"
+    pages = {
+        since: signed_in(alice).get(address, {"since": f"{timezone.now() - timedelta(days=since):%Y-%m-%d}"})
+        for since in (2, 7)
+    }
+    assert [html.content.decode().count("/sources/") for html in pages.values()] == [1, 2]
+    assert all("secret" not in html.content.decode() for html in pages.values())
+    assert AuditEvent.objects.filter(action=AuditEvent.Action.PULL, detail__startswith="listed 2").count() == 1
+    assert signed_in(alice).get(address, {"since": "nonsense"}).status_code == 200
 
 
 # --- live, by htmx ---
