@@ -30,5 +30,8 @@ class Figure:
     def line(self) -> str:
         return f"{self.name} | {self.value:g} {self.unit} | {self.goal} | {'ok' if self.ok else 'SHORT'}"
 
+    def fields(self) -> dict[str, Any]:
+        return asdict(self)
+
     def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {"goal": self.goal, "ok": self.ok}
+        return self.fields() | {"goal": self.goal, "ok": self.ok}

@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from bench.figure import Figure
+from emr import second_factor
 from emr.models import ClientRegistration, Connection, Enrolment, Membership, Practice, Resource, TypeOutcome
 from emr.wire import strictjson
 from patients import projection
@@ -39,6 +40,9 @@ def staffed_practice() -> tuple[Practice, Client]:
     Membership.objects.create(user=user, practice=practice)
     client = Client(headers={"host": "127.0.0.1"})
     client.force_login(user)
+    session = client.session
+    session[second_factor.PROOF] = {"user": str(user.pk), "how": "totp"}
+    session.save()
     return practice, client
 
 

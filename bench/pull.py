@@ -1,0 +1,26 @@
+"""The pull engine: calls, limit, peers, store, memory, scale (bench/README.md says how to read it).
+
+The two minutes-long parts, the limit and the large practice, run beside the others, each in processes of its own.
+"""
+
+from collections.abc import Iterator
+
+from bench.apart import part
+from bench.figure import Figure
+from bench.limit import both_kinds
+from bench.pull_calls import call_figures
+from bench.pull_peers import peer_figures
+from bench.pull_store import store_figures
+
+
+def figures() -> Iterator[Figure]:
+    yield from call_figures()
+    yield from store_figures()
+    with both_kinds() as kinds:
+        yield from peer_figures()
+        with part("bench.pull_bulk", "bulk_figures") as memory:
+            yield from memory
+        with part("bench.pull_scale", "scale_figures") as scale:
+            yield from scale
+        for found in kinds:
+            yield from found

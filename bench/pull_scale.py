@@ -1,0 +1,104 @@
+"""A practice of many patients, stored and projected, and a second pull in which nothing has changed (figures 7 and 8).
+
+BENCH_PATIENTS sets the size (5000 for the whole of figure 8, which takes about half an hour on two cores); a tenth of
+it is what its cost is compared with.
+"""
+
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from bench import pull_charts
+from bench.figure import Figure
+from bench.practice import Bench, practice, rows, without_broker, work
+from bench.pull_peers import SERVER
+from bench.pull_place import bearer
+from emr import schedule, store, validate
+from emr.models import Connection, Sweep
+from patients.models import Entry
+
+PATIENTS = int(os.environ.get("BENCH_PATIENTS", "600"))
+LATER = 1000.0
+
+
+@dataclass
+class Cost:
+    cpu: float
+    wall: float
+    resources: int
+    entries: int
+
+
+def scale_figures() -> Iterator[Figure]:
+    """Runs in a process of its own (bench.apart)."""
+    cost: dict[int, Cost] = {}
+    for patients in (10, PATIENTS // 10, PATIENTS):  # the first warms up
+        with tempfile.TemporaryDirectory() as folder:
+            pull_charts.write(Path(folder), patients)
+            with practice(*SERVER, profile="generic", data=Path(folder)) as bench, without_broker(unlimited=True):
+                # What the server loaded is older than the next window's overlap. The token is had before, as an
+                # assertion of ours is not yet good by a clock so far ahead.
+                bearer(bench)
+                bench.post("clock", {"seconds": LATER})
+                cost[patients] = _pulled(bench)
+                if patients == PATIENTS:
+                    again = list(_again(bench, cost[patients]))
+    few, many = cost[PATIENTS // 10], cost[PATIENTS]
+    each = {n: one.cpu / one.resources * 1e6 for n, one in cost.items()}
+    told = f"{PATIENTS} patients: {many.resources} resources, {many.entries} entries, {many.wall:.0f} s"
+    yield Figure(f"{told}: resources missed", PATIENTS * pull_charts.EACH - many.resources, "", 0)
+    yield Figure(f"CPU a resource pulled, validated, stored and projected, of {PATIENTS} patients",
+                 round(each[PATIENTS]), "µs")  # fmt: skip
+    ratio = round(each[PATIENTS] / (few.cpu / few.resources * 1e6), 2)
+    yield Figure(f"the same, to that of {PATIENTS // 10} patients", ratio, "×", 1.2)
+    yield from again
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    yield Figure("memory of the worker at its highest", round(peak), "MB", 300)
+
+
+def _pulled(bench: Bench) -> Cost:
+    """One pull of everybody, with histories."""
+    bench.enrol()
+    cpu, wall = time.process_time(), time.perf_counter()
+    schedule.request_pull(bench.connection, "benchmark")
+    schedule.open_pulls()
+    work(bench, seconds=3000)
+    spent = time.process_time() - cpu, time.perf_counter() - wall
+    owner = bench.connection.practice
+    return Cost(*spent, len(rows(bench.connection)), Entry.objects.filter(patient__practice=owner).count())
+
+
+def _again(bench: Bench, first: Cost) -> Iterator[Figure]:
+    """The next pass: only what changed since is asked for, and nothing has."""
+    written: list[int] = []
+    write = store._write
+
+    def counted(found: list[dict[str, Any]], *rest: Any) -> None:
+        written.append(len(found))
+        write(found, *rest)
+
+    Sweep.objects.filter(connection=bench.connection).update(next_at="2026-01-01T00:00Z")
+    Connection.objects.get(pk=bench.connection.pk).enrolments.update(due_at=None)
+    calls = bench.calls()
+    with (
+        patch.object(store, "_write", counted),
+        patch.object(validate, "problems", _refuse),
+    ):
+        cpu = time.process_time()
+        schedule.open_pulls()
+        work(bench)
+        spent = time.process_time() - cpu
+    calls = bench.calls() - calls
+    told = f"second pull, nothing changed ({calls} calls)"
+    yield Figure(f"{told}: rows written and resources validated", sum(written), "", 0)
+    yield Figure(f"{told}: CPU a resource on file, the first time to this", round(first.cpu / spent, 1), "×", 10, True)
+
+
+def _refuse(body: dict[str, object]) -> str:
+    raise RuntimeError("an unchanged resource was validated")

@@ -1,0 +1,233 @@
+"""Who may see, who has seen: what is promised of isolation, audit, secrets and hostile input, at full size."""
+
+import logging
+import random
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import timedelta
+from typing import Any
+from unittest import mock
+
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.db import connection, transaction
+from django.test import Client, override_settings
+from django.utils import timezone
+
+from bench.figure import Figure
+from bench.page import patient_with
+from emr import access, audit, audit_chain, fields, resealing, walls
+from emr.models import ClientRegistration, Connection, Practice, SystemToken
+from emr.second_factor import SecondFactorRequired
+from emr.sessions import SessionLimits
+from patients.models import Patient
+from tests.conftest import member, signed_in
+from tests.trust import bad_bodies, hostile, probing, tampering
+
+EVENTS, TAMPERS, TOKENS, ROUNDS = 10_000, 500, 10_000, 40
+SHARE = 0.25  # of the probes there are: a quarter of more than 100,000
+
+
+def figures() -> Iterator[Figure]:
+    logging.disable(logging.CRITICAL)  # thousands of refusals are meant here
+    yield from audit_figures()
+    yield from token_figures()
+    yield from cost_figures()
+    yield from url_figures()
+    yield from body_figures()
+    yield from probe_figures()
+
+
+def _practice(name: str, code: str) -> Practice:
+    return Practice.objects.create(name=name, code=code)
+
+
+# --- audit ---
+
+
+def audit_figures() -> Iterator[Figure]:
+    practice = _practice("Bench Audit", "AUDITS")
+    with transaction.atomic():
+        for number in range(EVENTS):
+            audit.record(audit.Action.READ_HISTORY, by=None, practice=practice, detail=f"event {number}")
+    began = time.perf_counter()
+    verdict = audit_chain.verify(practice.pk)
+    took = time.perf_counter() - began
+    if verdict.faults or verdict.events != EVENTS:
+        raise RuntimeError(f"the chain does not verify: {verdict.faults[:3]}")
+    yield Figure(f"audit chain of {EVENTS} events verified", round(took, 2), "s", 2)
+    walls.lift(prefixes=("guard_",))
+    try:
+        located = _located(practice)
+    finally:
+        walls.build()
+    yield Figure(f"single-row tampers located, of {TAMPERS}", located, "", TAMPERS, at_least=True)
+
+
+def _located(practice: Practice) -> int:
+    chance = random.Random(20261122)
+    found = 0
+    for number in chance.sample(range(1, EVENTS + 1), TAMPERS):
+        undo = tampering.tamper(practice.pk, number, chance)
+        found += [fault.number for fault in audit_chain.verify(practice.pk).faults] == [number]
+        undo()
+    return found
+
+
+# --- secrets ---
+
+
+def token_figures() -> Iterator[Figure]:
+    """All tokens sealed anew while another thread reads some and renews others."""
+    registration = ClientRegistration.objects.create(name="Bench tokens")
+    practice = _practice("Bench Tokens", "TOKENS")
+    link = Connection.objects.create(practice=practice, registration=registration, base_url="https://x.example/TOKENS")
+    SystemToken.objects.bulk_create(
+        SystemToken(connection=link, scope=f"s{number}", access_token=f"token-{number}") for number in range(TOKENS)
+    )
+    new = Fernet.generate_key().decode()
+    traffic = [_Traffic(renews=False), _Traffic(renews=True)]
+    with override_settings(FIELD_KEYS=[new, *settings.FIELD_KEYS]):
+        for each in traffic:
+            each.start()
+        began = time.perf_counter()
+        told = resealing.everything()
+        took = time.perf_counter() - began
+        for each in traffic:
+            each.stop()
+        again = resealing.everything()
+    with override_settings(FIELD_KEYS=[new]):
+        lost = sum(not _readable(row) for row in SystemToken.objects.filter(connection=link))
+    read, renewed, wrong = (sum(getattr(each, what) for each in traffic) for what in ("read", "renewed", "wrong"))
+    name = f"{TOKENS} tokens re-encrypted, {read} read and {renewed} renewed meanwhile"
+    yield Figure(name, round(took, 2), "s", 10)
+    yield Figure("reads that went wrong meanwhile", wrong, "", 0)
+    yield Figure("tokens not readable with the new key alone", lost + told.unreadable + again.unreadable, "", 0)
+
+
+def _readable(row: SystemToken) -> bool:
+    try:
+        return row.access_token.startswith(("token-", "renewed-"))
+    except fields.SecretUnreadable:
+        return False
+
+
+class _Traffic(threading.Thread):
+    def __init__(self, *, renews: bool) -> None:
+        super().__init__(daemon=True)
+        self.renews = renews
+        self.read = self.renewed = self.wrong = 0
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        chance = random.Random(3)
+        keys = list(SystemToken.objects.values_list("pk", flat=True))
+        while not self._over.is_set():
+            row = SystemToken.objects.get(pk=chance.choice(keys))
+            self.wrong += not _readable(row)
+            self.read += 1
+            if self.renews:
+                sealed = fields.seal(row, "access_token", row.pk, f"renewed-{self.read}")
+                until = timezone.now() + timedelta(minutes=5)
+                SystemToken.objects.filter(pk=row.pk).update(access_token=sealed, expires_at=until)
+                self.renewed += 1
+        connection.close()
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join()
+
+
+# --- what the checks cost ---
+
+
+def cost_figures() -> Iterator[Figure]:
+    practice = _practice("Bench Cost", "COSTLY")
+    client = signed_in(member("cost@example.org", practice, "clinician"), Client(headers={"host": "127.0.0.1"}))
+    patient = patient_with(practice, 60)
+    off: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+        "audit": lambda: mock.patch.object(audit, "record"),
+        "second factor and session limits": _without_mfa,
+        "isolation": lambda: _without_isolation(client, practice),
+    }
+    for what, without in off.items():
+        cost = _cost(client, patient, without)
+        yield Figure(f"history page: share of throughput {what} costs", round(100 * cost, 1), "%", 40)
+
+
+@contextmanager
+def _without_mfa() -> Iterator[None]:
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(SecondFactorRequired, "process_view", return_value=None))
+        stack.enter_context(mock.patch.object(SessionLimits, "process_view", return_value=None))
+        yield
+
+
+@contextmanager
+def _without_isolation(client: Client, practice: Practice) -> Iterator[None]:
+    standing = access.Standing(practice, "clinician")
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(access, "standings", return_value=(standing,)))
+        stack.enter_context(mock.patch.object(access, "visible", lambda rows, user: rows))
+        yield
+
+
+def _cost(client: Client, patient: Patient, without: Callable[[], AbstractContextManager[Any]]) -> float:
+    """1 - pages a second with / without, the two measured by turns."""
+    taken: dict[bool, list[float]] = {True: [], False: []}
+    for round_number in range(2 * ROUNDS):
+        bare = round_number % 2 == 0
+        with without() if bare else ExitStack():
+            asking = Client(headers={"host": "127.0.0.1"})
+            asking.cookies = client.cookies
+            asking.get(f"/patients/{patient.pk}/")  # the middleware of this setting is loaded
+            began = time.process_time()  # the processor's, so that what else runs here does not count
+            for _ in range(3):
+                if asking.get(f"/patients/{patient.pk}/").status_code != 200:
+                    raise RuntimeError("the page is not shown")
+            taken[bare].append(time.process_time() - began)
+    return 1 - statistics.median(taken[True]) / statistics.median(taken[False])
+
+
+# --- hostile servers and bodies ---
+
+
+def url_figures() -> Iterator[Figure]:
+    outcome = hostile.run()
+    yield Figure("hostile URLs tried", outcome.tried, "", 200, at_least=True)
+    yield Figure("bearers or assertions seen by hostile servers", outcome.stolen, "", 0)
+    yield Figure("bearers and assertions seen by the honest server", outcome.honest, "", 1, at_least=True)
+
+
+def body_figures() -> Iterator[Figure]:
+    practice = _practice("Bench Bodies", "BODIES")
+    outcome = bad_bodies.run(practice, each=90)
+    print("\n".join(outcome.told[:10]), end="\n" * bool(outcome.told))
+    yield Figure(f"distinct bad bodies of {outcome.families} families", outcome.tried, "", 5000, at_least=True)
+    yield Figure("crashes on them", outcome.crashes, "", 0)
+    yield Figure("good neighbours lost", outcome.lost, "", 0)
+    yield Figure("quarantine counts that were not exact", outcome.miscounted, "", 0)
+    yield Figure("slowest", round(outcome.slowest, 3), "s", 2)
+
+
+# --- isolation ---
+
+
+def probe_figures() -> Iterator[Figure]:
+    """Last, as it asks for everything."""
+    world = probing.World.make()
+    outcome = probing.run(probing.sample(probing.probes(world), SHARE, seed=20261122))
+    if outcome.found:
+        print(probing.told(outcome))
+    yield Figure("probes asked", outcome.asked, "", 20_000, at_least=True)
+    yield Figure("leaks, writes by strangers and crashes", len(outcome.found), "", 0)
+    seeded = probing.seeded()
+    caught = 0
+    for fault in seeded:
+        with probing.broken(fault):
+            caught += any(probing.faults(probe) for probe in probing.probes_of_strangers(world, fault.route))
+    yield Figure("seeded faults", len(seeded), "", 25, at_least=True)
+    yield Figure("seeded faults not caught", len(seeded) - caught, "", 0)
