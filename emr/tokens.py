@@ -5,18 +5,20 @@ persists the answer before anybody uses it. No lock is held across the call (on 
 others are told to come back.
 """
 
-import time
-from dataclasses import dataclass, field
 from datetime import timedelta
 
+from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from emr import calls, discovery, fields, keys
-from emr.models import Connection, SigningKey, SystemToken
+from emr import audit, calls, client_auth, discovery, fields, keys, refreshing
+from emr.bearers import Access, NeedsConsent, NoAccess, TokenBusy
+from emr.models import ClientRegistration, Connection, Enrolment, Grant, SigningKey, SystemToken
 from emr.wire import smart
-from emr.wire.errors import NeverAgain, Throttled
+from emr.wire.errors import Throttled, WireError
 from emr.wire.http import Door
+
+__all__ = ["Access", "NeedsConsent", "NoAccess", "TokenBusy", "access_for", "drop", "refused", "system_access", "trial"]
 
 # A claim older than this is of a worker that died in the call.
 CLAIM_LIFE = timedelta(seconds=90)
@@ -24,19 +26,23 @@ CLAIM_LIFE = timedelta(seconds=90)
 MARGIN = timedelta(seconds=30)
 
 
-class TokenBusy(Exception):
-    """Another worker is asking for this token; come back in `seconds`."""
+def access_for(connection: Connection, enrolment: Enrolment | None, door: Door) -> Access:
+    """The token with which this patient is read: the connection's own, or the one that a person's consent gave.
 
-    seconds = 1.0
-
-
-@dataclass(frozen=True)
-class Access:
-    """A token ready for use. `scope`: what was granted, or requested where the server did not say."""
-
-    bearer: str = field(repr=False)
-    scope: str
-    generation: int
+    A patient's app reads with that patient's grant, an EHR app with that of whoever opened this very patient last.
+    enrolment: None for what is about no patient, which only a backend app reads. Raises NeedsConsent or NoAccess
+    (about this patient alone), and what `system_access` raises.
+    """
+    if connection.registration.is_backend:
+        return system_access(connection, door)
+    grants = connection.grants.filter(patient_fhir_id=enrolment.patient_fhir_id if enrolment else None)
+    if connection.registration.app_type == ClientRegistration.AppType.PATIENT:
+        grants = grants.filter(user=None)
+    # Those in force first; else the latest, which says why there is none.
+    ranked = sorted(grants.order_by("-created_at")[:20], key=lambda grant: grant.state != Grant.State.ACTIVE)
+    if not ranked:
+        raise NeedsConsent("GRANT_MISSING")
+    return refreshing.access(ranked[0], door)
 
 
 def system_access(connection: Connection, door: Door) -> Access:
@@ -72,9 +78,21 @@ def trial(connection: Connection, door: Door, key: SigningKey) -> None:
 
 def drop(connection: Connection, access: Access) -> None:
     """The server refused this token: nobody uses it again. A newer generation is left alone."""
+    if access.grant_id is not None:
+        refreshing.drop(access.grant_id, access.generation)
+        return
     SystemToken.objects.filter(connection=connection, generation=access.generation).update(expires_at=None)
 
 
+def refused(access: Access, error: WireError) -> None:
+    """A renewed token was refused, too. A person's consent has then ended; a connection is at fault: raises `error`."""
+    if access.grant_id is None:
+        raise error
+    grant = Grant.objects.get(pk=access.grant_id)
+    refreshing.end(grant, "GRANT_REFUSED", error.detail, generation=access.generation)
+
+
+@transaction.atomic
 def _persist(token: SystemToken, answer: smart.TokenAnswer, scope: str) -> Access:
     granted = scope if answer.scope is None else answer.scope
     SystemToken.objects.filter(pk=token.pk, generation=token.generation).update(
@@ -84,33 +102,22 @@ def _persist(token: SystemToken, answer: smart.TokenAnswer, scope: str) -> Acces
         generation=F("generation") + 1,
         claimed_at=None,
     )
+    told = f"obtained, generation {token.generation + 1}"
+    audit.record(audit.Action.TOKEN, by=None, practice=token.connection.practice, object_id=token.pk, detail=told)
     return Access(answer.access_token, granted, token.generation + 1)
 
 
 def _mint(connection: Connection, door: Door, scope: str, key: SigningKey | None = None) -> smart.TokenAnswer:
     """Ask the authorization server, with an assertion made for this request alone (its jti serves once)."""
     registration = connection.registration
-    if not registration.client_id:
-        raise NeverAgain("CFG_CLIENT_ID", "the registration has no client id")
     configuration = discovery.configuration(connection, door)
-    try:
-        key = key or keys.signing_key(registration.environment, registration.signing_algorithm)
-    except keys.NoSigningKey as exc:
-        raise NeverAgain("KEY_MISSING", str(exc)) from None
-    assertion = smart.client_assertion(
-        client_id=registration.client_id,
-        # As discovered, unless the vendor was found to want one fixed audience.
-        token_endpoint=registration.assertion_audience or configuration.token_endpoint,
-        private_key_pem=key.private_pem.encode(),
-        kid=key.kid,
-        alg=key.algorithm,
-        now=time.time(),
-    )
+    client, key = client_auth.proof(registration, configuration, key)
     extra = connection.extra_params(registration.extra_token_params)
     calls.spend(connection)
     try:
-        answer = smart.client_credentials(door, configuration, assertion=assertion, scope=scope, extra=extra)
+        answer = smart.client_credentials(door, configuration, assertion=client.assertion, scope=scope, extra=extra)
     except Throttled as refusal:
         raise calls.throttled(connection, refusal) from None
-    keys.mark_proved(key)
+    if key is not None:
+        keys.mark_proved(key)
     return answer

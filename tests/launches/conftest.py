@@ -1,0 +1,46 @@
+"""Launches against a real sandbox: its sign-in pages on one side, our callback's engine on the other."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from emr.models import Practice, SigningKey
+from tests.emr.conftest import JwksServer, jwks_server, key_material, signing_key, unlimited  # noqa: F401
+from tests.launches import place as places
+from tests.launches.apps import SITE
+from tests.launches.place import Place
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """No broker: what would have been sent to it."""
+    sent: list[tuple[Any, ...]] = []
+    monkeypatch.setattr("emr.schedule.publish", lambda *args: bool(sent.append(args)) or True)
+    monkeypatch.setattr("emr.schedule.publish_soon", lambda *args: sent.append(args))
+    return sent
+
+
+def _placed(practice: Practice, jwks_url: str, settings: Any, **options: Any) -> Iterator[Place]:
+    settings.PUBLIC_URL = SITE
+    with places.place(practice, jwks_url, **options) as made:
+        settings.INSECURE_FHIR_HOSTS = frozenset({f"127.0.0.1:{made.sandbox.port}"})
+        yield made
+
+
+@pytest.fixture
+def vendor_keys(signing_key: SigningKey, jwks_server: JwksServer) -> str:  # noqa: F811
+    """Where the sandbox finds our public key."""
+    return jwks_server.url
+
+
+@pytest.fixture
+def place(practice_a: Practice, vendor_keys: str, published: list[Any], settings: Any) -> Iterator[Place]:
+    """A patient app of practice A, connected to a sandbox with two charts."""
+    yield from _placed(practice_a, vendor_keys, settings)
+
+
+@pytest.fixture
+def ehr(practice_a: Practice, vendor_keys: str, published: list[Any], settings: Any) -> Iterator[Place]:
+    """An EHR-launch app of practice A."""
+    yield from _placed(practice_a, vendor_keys, settings, app_type="provider")
