@@ -1,16 +1,40 @@
-"""Who has seen or changed what. Rows are only ever added."""
+"""Who has seen or changed what. Rows are only ever added, and each is chained to the one before it."""
 
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 
 from emr.models.people import Practice, User
 from emr.models.row import Row
 
+# The chain of events that belong to no practice: a sign-in, a signing key, a registration.
+NO_PRACTICE = UUID(int=0)
+
+
+class AuditHead(models.Model):
+    """Where a practice's chain ends. Locked while an event is added, so that a chain never forks."""
+
+    chain = models.UUIDField(primary_key=True, help_text="the practice's id; zero for events of no practice")
+    number = models.PositiveBigIntegerField(default=0)
+    digest = models.CharField(max_length=64, blank=True)
+    written = models.PositiveBigIntegerField(default=0, help_text="number of the head last written elsewhere")
+
+    def __str__(self) -> str:
+        return f"chain {self.chain}, {self.number} events"
+
 
 class AuditEvent(Row):
-    """One read, print, search or change, written in the transaction of the page it is about."""
+    """One read, print, search or change, written in the transaction of the page it is about.
+
+    chain, number, digest: the practice's events are numbered without a gap, and each digest covers every column and
+    the digest before it. The database refuses to change or delete a row (emr.walls); emr.audit_chain verifies.
+    """
 
     class Action(models.TextChoices):
         READ_HISTORY = "read-history", "Opened a history"
@@ -26,10 +50,22 @@ class AuditEvent(Row):
         QUARANTINE = "quarantine", "Opened or retried quarantined bytes"
         PULL = "pull", "Steered a pull or asked for one"
         ROSTER = "roster", "Looked up or enrolled patients, or read in a schedule"
+        INVITE = "invite", "Invited a patient, or withdrew an invitation"
+        LAUNCH = "launch", "Launched: asked an EMR for consent"
+        LAUNCH_REFUSED = "launch-refused", "Refused the answer to a launch"
+        CONSENT = "consent", "A consent came, changed or ended"
         SIGN_IN = "sign-in", "Signed in"
+        SIGN_IN_REFUSED = "sign-in-refused", "Sign-in refused"
         SIGN_OUT = "sign-out", "Signed out"
+        SESSIONS = "sessions", "Sessions ended"
+        PASSWORD = "password", "Changed a password"
+        SECOND_FACTOR = "second-factor", "Added, removed or renewed a second factor"
+        BREAK_GLASS = "break-glass", "Broke the glass: opened charts the role does not open"
         MEMBERSHIP = "membership", "Changed a membership"
         CONFIGURATION = "configuration", "Changed a connection, registration or key"
+        KEY = "key", "Made, moved or retired a signing key by itself"
+        TOKEN = "token", "Obtained, renewed or dropped a token"
+        READ_AUDIT = "read-audit", "Read or exported the audit trail"
 
     at = models.DateTimeField(default=timezone.now)
     action = models.CharField(max_length=20, choices=Action.choices)
@@ -39,9 +75,18 @@ class AuditEvent(Row):
     patient_id = models.UUIDField(null=True)
     object_id = models.UUIDField(null=True)
     detail = models.CharField(max_length=200, blank=True)
+    chain = models.UUIDField(editable=False)
+    number = models.PositiveBigIntegerField(editable=False)
+    digest = models.CharField(max_length=64, editable=False)
+
+    # What the digest covers, in this order; a new column is added at the end, with a new version of `linked`.
+    CHAINED = (
+        "chain", "number", "id", "at", "action", "user_id", "practice_id", "patient_id", "object_id", "detail",
+    )  # fmt: skip
 
     class Meta:
         ordering = ["-at"]
+        constraints = [models.UniqueConstraint(fields=["chain", "number"], name="audit_chain_never_forks")]
         indexes = [models.Index(fields=["practice", "patient_id", "-at"], name="audit_of_patient")]
 
     def __str__(self) -> str:
@@ -50,7 +95,40 @@ class AuditEvent(Row):
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
             raise TypeError("Audit events are never changed.")
-        super().save(*args, **kwargs)
+        with transaction.atomic(savepoint=False):
+            head = _locked_head(self.practice_id or NO_PRACTICE)
+            self.chain, self.number = head.chain, head.number + 1
+            # As the database will give them back: an id may have been handed in as text.
+            columns = {column.attname: column for column in self._meta.concrete_fields}
+            values = [columns[name].to_python(getattr(self, name)) for name in self.CHAINED]
+            self.digest = linked(head.digest, values)
+            super().save(*args, **kwargs)
+            AuditHead.objects.filter(pk=head.pk).update(number=self.number, digest=self.digest)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         raise TypeError("Audit events are never deleted.")
+
+
+def linked(before: str, values: Sequence[object]) -> str:
+    """SHA-256 in hex of an event chained to the digest before it.
+
+    Canonical form: a JSON array of the version, that digest and the columns, times in UTC with microseconds.
+    """
+    said = [_canonical(value) for value in values]
+    return hashlib.sha256(json.dumps(["1", before, *said], separators=(",", ":")).encode()).hexdigest()
+
+
+def _canonical(value: object) -> str | int | None:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+    return value if value is None or isinstance(value, int) else str(value)
+
+
+def _locked_head(chain: UUID) -> AuditHead:
+    """The chain's end, held until the transaction ends (SQLite: the IMMEDIATE transaction holds every writer)."""
+    heads = AuditHead.objects.select_for_update()
+    head = heads.filter(pk=chain).first()
+    if head is None:
+        AuditHead.objects.get_or_create(pk=chain)
+        head = heads.get(pk=chain)
+    return head

@@ -1,0 +1,76 @@
+"""Every stored secret sealed anew with the first of FIELD_KEYS, while everything goes on.
+
+In batches by primary key; a row is written only if it still holds what was read, so that a token renewed meanwhile is
+never replaced by the one before. As long as both keys are in FIELD_KEYS, readers never fail. Done twice, the second
+time finds nothing to do.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.db import transaction
+from django.db.models import Model
+
+from emr import audit, second_factor
+from emr.fields import Sealed, SecretField, SecretUnreadable, is_newest, seal, unseal
+
+BATCH = 250  # rows of one transaction: on SQLite no other writer waits longer than that
+
+
+@dataclass(frozen=True)
+class Resealed:
+    """done: sealed anew; kept: sealed with the first key already; unreadable: with none of FIELD_KEYS."""
+
+    done: int = 0
+    kept: int = 0
+    unreadable: int = 0
+
+    def __add__(self, other: "Resealed") -> "Resealed":
+        return Resealed(self.done + other.done, self.kept + other.kept, self.unreadable + other.unreadable)
+
+
+def everything() -> Resealed:
+    """All secrets of all models, second factors included; one audit row says what was done."""
+    total = Resealed(*_with_kept(second_factor.reseal()))
+    for model, name in secret_fields():
+        total += _field(model, name)
+    told = f"FIELD_KEYS: {total.done} sealed anew, {total.kept} kept, {total.unreadable} unreadable"
+    audit.record(audit.Action.KEY, by=None, detail=told)
+    return total
+
+
+def secret_fields() -> Iterator[tuple[type[Model], str]]:
+    for model in apps.get_models():
+        for field in model._meta.concrete_fields:
+            if isinstance(field, SecretField):
+                yield model, field.attname
+
+
+def _with_kept(of_factors: tuple[int, int]) -> tuple[int, int, int]:
+    done, unreadable = of_factors
+    return done, 0, unreadable
+
+
+def _field(model: type[Model], name: str) -> Resealed:
+    rows = model._default_manager.exclude(**{name: ""}).order_by("pk")
+    total, after = Resealed(), None
+    while batch := list((rows if after is None else rows.filter(pk__gt=after)).values_list("pk", name)[:BATCH]):
+        with transaction.atomic():
+            for pk, old in batch:
+                total += _row(model, name, pk, old)
+        after = batch[-1][0]
+    return total
+
+
+def _row(model: type[Model], name: str, pk: Any, old: Sealed) -> Resealed:
+    try:
+        plaintext = unseal(model, name, pk, old)
+    except SecretUnreadable:
+        return Resealed(unreadable=1)
+    if is_newest(old):
+        return Resealed(kept=1)
+    new = seal(model, name, pk, plaintext)
+    done = model._default_manager.filter(**{"pk": pk, name: old}).update(**{name: new})
+    return Resealed(done=done, kept=1 - done)

@@ -1,0 +1,351 @@
+"""Requests by everybody for everything: each route, method, kind of id and actor, and what must never come back.
+
+Every text of a patient carries a canary word of its practice. A probe finds a fault when an actor is sent the canary
+of a practice that is not theirs, when a stranger's request for a practice's row is answered by anything but a refusal,
+when it writes where it must not, or when the program crashes. Each probe is rolled back.
+"""
+
+import json
+import random
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from http.cookies import SimpleCookie
+from typing import Any
+from unittest import mock
+
+from django.contrib import admin
+from django.db import connection, transaction
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import URLPattern
+
+from emr import access, walls
+from emr.models import (
+    ClientRegistration,
+    Connection,
+    Grant,
+    Membership,
+    PatientInvitation,
+    Practice,
+    Resource,
+    User,
+)
+from patients.models import Assessment, Patient
+from tests.conftest import member, signed_in, with_password_only
+from tests.pages import charts
+from tests.test_isolation import routes
+from tests.trust import addresses
+from tests.trust.rows import Rows
+
+CANARIES = {"A": "Qacanary", "B": "Qbcanary"}
+HTML = {"host": "127.0.0.1"}
+METHODS = ("get", "post", "head", "htmx")
+MALFORMED = ("not-an-id", "00000000", "%27%20OR%201%3D1--", "..%2f..%2fetc", "٣" * 8)
+# Tables that looking at a page may write to: sessions, the audit, limits, and what follows from having looked.
+LOOKING = {
+    "django_session", "emr_auditevent", "emr_audithead", "cache", "usersessions_usersession", "emr_jwkshit",
+    "patients_digest", "emr_enrolment", "emr_practice",
+}  # fmt: skip
+REFUSALS = {400, 403, 404, 405, 429}
+
+
+@dataclass(frozen=True)
+class Actor:
+    """practice: whose charts may be theirs ("" nobody's); member: belongs to A and may get pages of A's rows."""
+
+    name: str
+    client: Client
+    practice: str
+    cookies: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Probe:
+    route: str
+    url: str
+    method: str
+    actor: Actor
+    owner: str  # whose row the ids name; "" for made-up ids and routes without any
+
+
+@dataclass
+class World:
+    """Two practices with a row of every kind in each, and the people who ask."""
+
+    rows: dict[str, Rows]
+    actors: list[Actor]
+    patients: dict[str, Patient]
+    ids: dict[str, list[uuid.UUID]] = field(default_factory=dict)
+
+    @classmethod
+    def make(cls) -> "World":
+        practices = {
+            "A": Practice.objects.create(name="Alder Clinic", code="AAAAAA"),
+            "B": Practice.objects.create(name="Birch Clinic", code="BBBBBB"),
+        }
+        rows = {key: Rows(practice, CANARIES[key]) for key, practice in practices.items()}
+        people = {key: _chart(practice, CANARIES[key]) for key, practice in practices.items()}
+        for each in rows.values():
+            for model in walls.walled():
+                each.of(model)
+        world = cls(rows, _actors(practices), people)
+        for key, each in rows.items():
+            found = [each.of(model).pk for model in walls.walled()]
+            own = [*people[key].entries.values_list("source_id", flat=True), people[key].pk, *_consents(each)]
+            world.ids[key] = [pk for pk in [*own, *found] if isinstance(pk, uuid.UUID)]
+        return world
+
+
+def _chart(practice: Practice, canary: str) -> Patient:
+    person = charts.patient(practice, f"p-{canary}", family=canary, given=canary, search_text=canary.lower())
+    charts.enrol(person)
+    charts.add(person, [charts.order(canary, "2024-01-02", "", "", "", "", detail={"unclassified": True})])
+    return person
+
+
+def _consents(rows: Rows) -> list[uuid.UUID]:
+    """What pages of consents are about: a Patient as fetched, a grant that waits for a decision, and one that ended."""
+    word = rows.canary
+    patient = {"resourceType": "Patient", "id": f"c-{word}", "name": [{"family": word, "given": [word]}]}
+    record = rows.insert(Resource, {"resource_type": "Patient", "fhir_id": patient["id"], "body": json.dumps(patient)})
+    app = rows.insert(ClientRegistration, {"app_type": ClientRegistration.AppType.PATIENT})
+    link = rows.insert(Connection, {"registration_id": app.pk})
+    made = {"connection_id": link.pk, "invitation_id": rows.insert(PatientInvitation, {"connection_id": link.pk}).pk}
+    returned = {"label": f"{word}, {word}", "names": [[word, word]], "birth_date": "1980-01-01"}
+    person = {"user_id": None, "patient_fhir_id": f"c-{word}"}
+    grants = [
+        rows.insert(Grant, made | person | {"state": Grant.State.HELD, "returned": returned}),
+        rows.insert(Grant, made | person | {"state": Grant.State.NEEDS_CONSENT}),
+    ]
+    return [record.pk, *(grant.pk for grant in grants)]
+
+
+def _actors(practices: dict[str, Practice]) -> list[Actor]:
+    """In a fixed order; every session is one through which pages have been asked for before."""
+    role = Membership.Role
+    found = [Actor("anonymous", _client(), "")]
+    for key, name in (("A", role.CLINICIAN), ("A", role.STAFF), ("A", role.ADMIN), ("B", role.CLINICIAN),
+                      ("B", role.ADMIN), ("B", role.PRIVACY_OFFICER)):  # fmt: skip
+        person = member(f"{name}.{key}@example.org".lower(), practices[key], name)
+        found.append(Actor(f"{name} of {key}", signed_in(person, _client()), key))
+    former = member("former@example.org", practices["A"], role.CLINICIAN)
+    session = signed_in(former, _client())
+    former.memberships.all().delete()
+    found.append(Actor("removed member of A", session, ""))
+    fresh = signed_in(member("former2@example.org", practices["A"], role.CLINICIAN), _client())
+    Membership.objects.filter(user__email="former2@example.org").delete()
+    found.append(Actor("removed member of A, signed in again", _again(fresh, "former2@example.org"), ""))
+    half = member("half@example.org", practices["A"], role.CLINICIAN)
+    found.append(Actor("clinician of A without second factor", with_password_only(half, _client()), ""))
+    root = User.objects.create_superuser("root@example.org", "correct horse battery")
+    found.append(Actor("superuser", signed_in(root, _client()), ""))
+    return [replace(actor, cookies={name: one.value for name, one in actor.client.cookies.items()}) for actor in found]
+
+
+def _client() -> Client:
+    client = Client(headers=HTML)
+    client.raise_request_exception = False
+    return client
+
+
+def _again(client: Client, email: str) -> Client:
+    return signed_in(User.objects.get(email=email), client)
+
+
+# --- the probes --------------------------------------------------------------------------------------------
+
+
+def probes(world: World, chosen: Iterable[str] | None = None) -> Iterator[Probe]:
+    """All of them, or those of the chosen routes."""
+    wanted = None if chosen is None else set(chosen)
+    for route, _ in routes():
+        if wanted is not None and route not in wanted:
+            continue
+        for url, owner in _urls(world, route):
+            for actor in world.actors:
+                for method in METHODS:
+                    yield Probe(route, url, method, actor, owner)
+
+
+def _urls(world: World, route: str) -> Iterator[tuple[str, str]]:
+    if route.startswith("admin/") and "<path:object_id>" in route:
+        yield from _admin_urls(world, route)
+        return
+    names = addresses.names(route)
+    if not names:
+        yield addresses.made_up(route), ""
+        return
+    for key in ("A", "B"):
+        if "assessment" in names:  # a pair that belongs together
+            entered = world.rows[key].of(Assessment)
+            yield addresses.made_up(route, {"pk": entered.patient_id, "assessment": entered.pk}), key
+        for pk in world.ids[key] if "pk" in names else [world.ids[key][0]]:
+            ids = dict.fromkeys(names, pk) | {"practice_id": world.rows[key].practice.pk}
+            yield addresses.made_up(route, ids), key
+            if "practice_id" in names and "pk" in names:  # the asker's own practice in the path, the row another's
+                other = world.rows["B" if key == "A" else "A"].practice.pk
+                yield addresses.made_up(route, ids | {"practice_id": other}), key
+    yield addresses.made_up(route, {name: addresses.random_id() for name in names}), ""
+    for bad in MALFORMED:
+        yield addresses.made_up(route, dict.fromkeys(names, bad)), ""
+
+
+def _admin_urls(world: World, route: str) -> Iterator[tuple[str, str]]:
+    named = "/".join(route.split("/")[1:3])
+    for model in admin.site._registry:
+        if f"{model._meta.app_label}/{model._meta.model_name}" == named:
+            for key in ("A", "B"):
+                made = world.rows[key].of(model).pk if model in walls.walled() else uuid.uuid4()
+                yield "/" + route.replace("<path:object_id>", str(made)), ""
+    yield "/" + route.replace("<path:object_id>", str(uuid.uuid4())), ""
+    yield "/" + route.replace("<path:object_id>", "not-an-id"), ""
+
+
+def faults(probe: Probe) -> list[str]:
+    """What is wrong with the answer; nothing, as it should be."""
+    written: set[str] = set()
+    probe.actor.client.cookies = SimpleCookie(dict(probe.actor.cookies))  # a probe may have signed out before
+    with transaction.atomic(), connection.execute_wrapper(_noting(written)):
+        answer = _ask(probe)
+        content = _bytes(answer)
+        transaction.set_rollback(True)
+    found = [
+        f"the canary of {key}" for key, word in CANARIES.items()
+        if key != probe.actor.practice and word.lower().encode() in content.lower()
+    ]  # fmt: skip
+    if answer.status_code >= 500:
+        found.append(f"status {answer.status_code}")
+    administered = probe.actor.name == "superuser" and probe.route.startswith("admin/")
+    if probe.owner and probe.owner != probe.actor.practice and not administered:
+        found += _not_refused(probe, answer)
+        found += [f"wrote {table}" for table in sorted(written - LOOKING)]
+    if probe.method != "post":
+        found += [f"{probe.method.upper()} wrote {table}" for table in sorted(written - LOOKING)]
+    return found
+
+
+def _not_refused(probe: Probe, answer: HttpResponse) -> list[str]:
+    status = answer.status_code
+    to_the_door = status in {302, 204} and str(
+        answer.headers.get("Location", answer.headers.get("HX-Redirect", ""))
+    ).startswith(("/accounts/", "/admin/login/"))
+    public = probe.route.startswith("accounts/")
+    return [] if status in REFUSALS or to_the_door or public else [f"status {status} for a stranger"]
+
+
+def _ask(probe: Probe) -> Any:
+    client, method = probe.actor.client, probe.method
+    if method == "htmx":
+        return client.get(probe.url, headers=HTML | {"hx-request": "true"})
+    if method == "post":
+        return client.post(probe.url, {"q": "canary", "format": "csv", "reason": "A reason long enough to be taken"})
+    return getattr(client, method)(probe.url)
+
+
+def _bytes(answer: Any) -> bytes:
+    return bytes(answer.getvalue()) + str(dict(answer.headers)).encode() + str(answer.cookies).encode()
+
+
+def _noting(written: set[str]) -> Any:
+    def wrapper(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        head = sql.lstrip().split(None, 3)
+        if head and head[0].upper() in {"INSERT", "UPDATE", "DELETE"}:
+            name = head[1] if head[0].upper() == "UPDATE" else head[2]
+            written.add(name.strip('"'))
+        return execute(sql, params, many, context)
+
+    return wrapper
+
+
+@dataclass(frozen=True)
+class Outcome:
+    asked: int
+    found: list[tuple[Probe, list[str]]]
+
+
+def run(chosen: Iterable[Probe]) -> Outcome:
+    asked = 0
+    found = []
+    for probe in chosen:
+        asked += 1
+        if wrong := faults(probe):
+            found.append((probe, wrong))
+    return Outcome(asked, found)
+
+
+def sample(all_probes: Iterable[Probe], share: float, seed: int) -> list[Probe]:
+    chance = random.Random(seed)
+    return [probe for probe in all_probes if chance.random() < share]
+
+
+def told(outcome: Outcome) -> str:
+    return "\n".join(
+        f"{probe.method.upper()} {probe.route} by {probe.actor.name} (row of {probe.owner or 'nobody'}): {wrong}"
+        for probe, wrong in outcome.found[:20]
+    )
+
+
+# --- seeded faults -----------------------------------------------------------------------------------------
+
+_open: ContextVar[bool] = ContextVar("_open", default=False)
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    route: str
+
+
+def seeded() -> list[Fault]:
+    """One for each staff route that names a row: the one place that decides lets everything pass there."""
+    return [
+        Fault(f"{route} scopes nothing", route)
+        for route, pattern in routes()
+        if getattr(pattern.callback, "members_only", False) and addresses.names(route)
+    ]
+
+
+@contextmanager
+def broken(fault: Fault) -> Iterator[None]:
+    """While it lasts, that route alone forgets to ask whose practice a row is."""
+    pattern = next(pattern for route, pattern in routes() if route == fault.route)
+    before, scoped, chosen = pattern.callback, access._allowed, access.practice_or_404
+
+    @wraps(before)
+    def careless(*args: Any, **kwargs: Any) -> Any:
+        token = _open.set(True)
+        try:
+            return before(*args, **kwargs)
+        finally:
+            _open.reset(token)
+
+    def allowed(user: Any, *args: Any) -> Any:
+        return list(Practice.objects.values_list("pk", flat=True)) if _open.get() else scoped(user, *args)
+
+    def practice_or_404(user: Any, practice_id: uuid.UUID) -> Practice:
+        return Practice.objects.get(pk=practice_id) if _open.get() else chosen(user, practice_id)
+
+    _swap(pattern, careless)
+    try:
+        with (
+            mock.patch.object(access, "_allowed", allowed),
+            mock.patch.object(access, "practice_or_404", practice_or_404),
+        ):
+            yield
+    finally:
+        _swap(pattern, before)
+
+
+def _swap(pattern: URLPattern, callback: Any) -> None:
+    pattern.callback = callback
+
+
+def probes_of_strangers(world: World, route: str) -> Iterator[Probe]:
+    """Those of B's people for A's rows: they have every right there but the practice."""
+    for probe in probes(world, [route]):
+        if probe.owner == "A" and probe.actor.practice == "B":
+            yield probe
