@@ -24,6 +24,9 @@ demo: $(BIN)/.runtime ## the whole product against its own sandbox EMR (DEMO_PAT
 demo-check: $(BIN)/.runtime ## the same on free ports, opened as staff would; one JSON line
 	@$(BIN)/python -m headachemd.demo --check
 
+demo-code: $(BIN)/.runtime ## the sign-in code of the demo's people, as an authenticator app would show it now
+	@$(BIN)/python -m headachemd.demo --code
+
 demo-reset: $(BIN)/.runtime ## forget the demo's data
 	@$(BIN)/python -m headachemd.demo --reset
 
@@ -39,7 +42,10 @@ format: $(BIN)/.dev ## let ruff rewrite
 types: $(BIN)/.dev ## mypy
 	@$(BIN)/mypy
 
+audit: $(BIN)/.dev ## dependencies, their licences, and published vulnerabilities where pip-audit is installed
+	@$(BIN)/python -m tests.dependencies
+
 bench: $(BIN)/.dev ## measured figures beside their goals: make bench AREA=main
 	@$(BIN)/python -m bench $(AREA)
 
-.PHONY: help demo demo-check demo-reset test lint format types bench
+.PHONY: audit help demo demo-check demo-code demo-reset test lint format types bench

@@ -1,9 +1,14 @@
-"""Who may see which practice's patients: the one place that decides.
+"""Who may see which practice's patients, and what each role may do: the one place that decides.
 
-Membership is read for every request. A stranger gets 404, the same as for a row that does not exist.
+Membership is read for every request. A stranger gets 404, the same as for a row that does not exist. A view declares
+what it does (`may(Act.ENTER)`, `members_only` for reading charts); `practices_of` and `visible`, asked within that
+request, then know the practices where this person's role allows exactly that.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 from functools import wraps
 from typing import Any, TypeVar
 from uuid import UUID
@@ -11,34 +16,114 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Model, QuerySet
+from django.db.models import Max, Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import resolve_url
+from django.shortcuts import render, resolve_url
+from django.utils import timezone
 
-from emr.models import Practice, User
+from emr.models import Membership, Practice, User
 
 M = TypeVar("M", bound=Model)
 View = Callable[..., HttpResponse]
 
+# Where a session keeps the practice its person works in (id as text).
+CHOSEN = "session_practice"
 
-def practices_of(user: User | AnonymousUser) -> QuerySet[Practice]:
-    """The practices whose charts this person may open. Being a superuser opens none."""
+_CLINICIAN, _STAFF = Membership.Role.CLINICIAN, Membership.Role.STAFF
+_OFFICER, _ADMIN = Membership.Role.PRIVACY_OFFICER, Membership.Role.ADMIN
+
+
+class Act(StrEnum):
+    """What staff pages are for."""
+
+    BELONG = "see the practice's own pages"
+    CHARTS = "open lists, charts, sources, prints"
+    ENTER = "enter assessments, statements and meanings of texts"
+    EXPORT = "export charts as files"
+    PULLS = "see pulls and ask for one"
+    STEER = "pause, resume and cancel pulls"
+    ROSTER = "enrol patients and bring schedules"
+    AUDIT = "read the audit trail"
+    MEMBERS = "invite, change and remove members"
+    BREAK_GLASS = "open charts for a while, giving a reason"
+
+
+MAY: dict[Act, frozenset[str]] = {
+    Act.BELONG: frozenset({_CLINICIAN, _STAFF, _OFFICER, _ADMIN}),
+    Act.CHARTS: frozenset({_CLINICIAN, _STAFF}),
+    Act.ENTER: frozenset({_CLINICIAN, _STAFF}),
+    Act.EXPORT: frozenset({_CLINICIAN, _STAFF}),
+    Act.PULLS: frozenset({_CLINICIAN, _STAFF, _ADMIN}),
+    Act.STEER: frozenset({_CLINICIAN, _ADMIN}),
+    Act.ROSTER: frozenset({_CLINICIAN, _STAFF, _ADMIN}),
+    Act.AUDIT: frozenset({_OFFICER}),
+    Act.MEMBERS: frozenset({_ADMIN}),
+    Act.BREAK_GLASS: frozenset({_OFFICER, _ADMIN}),
+}
+# What an open break-glass adds to a role of MAY[BREAK_GLASS]. Reading only.
+BEHIND_GLASS = frozenset({Act.CHARTS})
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What one person is in one practice now. glass_until: their break-glass there is open until then."""
+
+    practice: Practice
+    role: str
+    glass_until: datetime | None = None
+
+    @property
+    def role_words(self) -> str:
+        return str(Membership.Role(self.role).label).lower()
+
+    def may(self, act: Act) -> bool:
+        behind_glass = self.glass_until is not None and self.role in MAY[Act.BREAK_GLASS] and act in BEHIND_GLASS
+        return self.role in MAY[act] or behind_glass
+
+
+def standings(user: User | AnonymousUser) -> tuple[Standing, ...]:
+    """One for each practice this person is a member of, by name; being a superuser adds none.
+
+    A session begun at a practice's own identity provider knows that practice alone (`user.only_practice`).
+    """
     if not isinstance(user, User) or not user.is_active:
-        return Practice.objects.none()
-    return Practice.objects.filter(memberships__user=user).order_by("name")
+        return ()
+    known: tuple[Standing, ...] | None = getattr(user, "_standings", None)
+    if known is not None:
+        return known
+    rows = Membership.objects.filter(user=user).select_related("practice").order_by("practice__name")
+    if user.only_practice is not None:
+        rows = rows.filter(practice=user.only_practice)
+    open_glass = Q(
+        practice__break_glasses__user=user,
+        practice__break_glasses__closed_at=None,
+        practice__break_glasses__expires_at__gt=timezone.now(),
+    )
+    until = Max("practice__break_glasses__expires_at", filter=open_glass)
+    return tuple(Standing(row.practice, row.role, row.until) for row in rows.annotate(until=until))
+
+
+def practices_of(user: User | AnonymousUser, act: Act | None = None) -> QuerySet[Practice]:
+    """The practices where this person may do that; by default what the running view declared, else open charts."""
+    return Practice.objects.filter(pk__in=_allowed(user, act)).order_by("name")
+
+
+def allows(user: User | AnonymousUser, practice: Practice, act: Act) -> bool:
+    """Whether this person may do that there."""
+    return practice.pk in _allowed(user, act)
 
 
 def practice_or_404(user: User | AnonymousUser, practice_id: UUID) -> Practice:
-    """That practice, or Http404 when this person is no member of it."""
-    practice = practices_of(user).filter(pk=practice_id).first()
-    if practice is None:
-        raise Http404
-    return practice
+    """That practice, or Http404 when this person may not do there what the view does."""
+    for standing in standings(user):
+        if standing.practice.pk == practice_id and standing.may(_acting(user)):
+            return standing.practice
+    raise Http404
 
 
 def visible(rows: QuerySet[M], user: User | AnonymousUser) -> QuerySet[M]:
-    """Those of the rows (of any model with a `practice`) that belong to this person's practices."""
-    return rows.filter(practice__in=practices_of(user).order_by().values("pk"))
+    """Those of the rows (of any model with a `practice`) that belong to practices where this person may do this."""
+    return rows.filter(practice__in=_allowed(user))
 
 
 def visible_or_404(rows: QuerySet[M], user: User | AnonymousUser, pk: UUID) -> M:
@@ -49,21 +134,55 @@ def visible_or_404(rows: QuerySet[M], user: User | AnonymousUser, pk: UUID) -> M
     return row
 
 
-def members_only(view: View) -> View:
-    """For every staff view: signed in, and a member somewhere."""
+def _allowed(user: User | AnonymousUser, act: Act | None = None) -> list[UUID]:
+    doing = act or _acting(user)
+    return [standing.practice.pk for standing in standings(user) if standing.may(doing)]
 
-    @login_required
-    def signed_in(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not practices_of(request.user).exists():
-            raise Http404
-        return view(request, *args, **kwargs)
 
-    @wraps(view)
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if request.headers.get("HX-Request") == "true" and not request.user.is_authenticated:
-            # htmx would swap the sign-in page into the middle of the page whose session has ended.
-            return HttpResponse(status=204, headers={"HX-Redirect": resolve_url(settings.LOGIN_URL)})
-        return signed_in(request, *args, **kwargs)
+def _acting(user: User | AnonymousUser) -> Act:
+    declared: Act = getattr(user, "_acting", Act.CHARTS)
+    return declared
 
-    guarded.members_only = True  # type: ignore[attr-defined]  # the route test looks for it
-    return guarded
+
+def may(act: Act) -> Callable[[View], View]:
+    """For every staff view: signed in, and a member somewhere whose role allows this act.
+
+    A person of no practice gets 404. A member whose role does not allow it gets a page that says so, the same for
+    every address; which practices' rows the view may then touch is for `visible` to say.
+    """
+
+    def guard(view: View) -> View:
+        @login_required
+        def signed_in(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            own = standings(request.user)
+            if not own:
+                raise Http404
+            # On this request's own user object; the next request reads the memberships anew.
+            request.user._standings, request.user._acting = own, act  # type: ignore[union-attr]
+            request.user.behind_glass = frozenset(  # type: ignore[union-attr]
+                standing.practice.pk for standing in own if standing.may(act) and standing.role not in MAY[act]
+            )
+            if not any(standing.may(act) for standing in own):
+                return _role_refused(request, act, own)
+            return view(request, *args, **kwargs)
+
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if request.headers.get("HX-Request") == "true" and not request.user.is_authenticated:
+                # htmx would swap the sign-in page into the middle of the page whose session has ended.
+                return HttpResponse(status=204, headers={"HX-Redirect": resolve_url(settings.LOGIN_URL)})
+            return signed_in(request, *args, **kwargs)
+
+        guarded.members_only = True  # type: ignore[attr-defined]  # the route test looks for it
+        guarded.act = act  # type: ignore[attr-defined]
+        return guarded
+
+    return guard
+
+
+members_only = may(Act.CHARTS)
+
+
+def _role_refused(request: HttpRequest, act: Act, own: tuple[Standing, ...]) -> HttpResponse:
+    breakable = [each.practice for each in own if act in BEHIND_GLASS and each.may(Act.BREAK_GLASS)]
+    return render(request, "emr/role_refused.html", {"act": act, "breakable": breakable}, status=403)

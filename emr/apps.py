@@ -8,4 +8,5 @@ class EmrConfig(AppConfig):
     verbose_name = "EMR connections"
 
     def ready(self) -> None:
+        import_module("emr.migrating")
         import_module("emr.receivers")  # they need the models, which are not there yet above

@@ -1,8 +1,8 @@
 """The error catalogue: for each code the causes, the next step, who takes it, and whether we retry by ourselves.
 
 Texts and signs are data (catalogue.toml). An answer is recognised by the OAuth code in whichever field holds it, then
-by its words, then by its status; an answer that fits nothing, or two codes equally well, is unlisted and never guessed
-at. docs/errors.md is `markdown()`.
+by its words, then by its status (408 and 429 by that alone); an answer that fits nothing, or two codes equally well, is
+unlisted and never guessed at. docs/errors.md is `markdown()`.
 """
 
 import tomllib
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 DOCUMENT = "docs/errors.md"
+# Whatever else such an answer holds: the server gave up waiting, or the minute's calls are used up.
+_SAY_ALL = frozenset({408, 429})
 _WHO = {"we": "this site's admin", "vendor": "the vendor", "practice": "the practice", "nobody": "nobody"}
 
 
@@ -28,8 +30,10 @@ class Sign:
 
     @property
     def strength(self) -> int:
-        """0 for an OAuth code, 1 for words, 2 for a status alone: the order of trial."""
-        return 0 if self.oauth else 1 if self.text else 2
+        """0 for an OAuth code, 1 for words, 2 for a status alone, 3 for its class: the order of trial."""
+        if self.oauth or self.text:
+            return 0 if self.oauth else 1
+        return 3 if {"4xx", "5xx"}.intersection(map(str, self.status)) else 2
 
     def fits(self, seen: "Told") -> bool:
         return (
@@ -110,7 +114,7 @@ def explain(code: str) -> Explanation:
 
 def recognise(told: Told) -> str:
     """The code of a refusal; an unlisted code when nothing fits, or when two codes fit equally well."""
-    for strength in range(3):
+    for strength in range(2 if told.status in _SAY_ALL else 0, 4):
         found = {
             entry.code for entry in entries() for sign in entry.signs if sign.strength == strength and sign.fits(told)
         }

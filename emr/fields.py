@@ -4,6 +4,7 @@ Fernet has no associated data: a ciphertext copied from practice A's row to prac
 plaintext carries model, field and primary key, and reading checks them. Keys: settings.FIELD_KEYS, newest first.
 """
 
+from functools import lru_cache
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -25,7 +26,12 @@ class Sealed(str):
 
 
 def _fernet() -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in settings.FIELD_KEYS])
+    return _of_keys(tuple(settings.FIELD_KEYS))
+
+
+@lru_cache(maxsize=4)
+def _of_keys(keys: tuple[str, ...]) -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in keys])
 
 
 def _binding(model: type[models.Model] | models.Model, field: str, pk: object) -> bytes:
@@ -51,6 +57,15 @@ def unseal(model: type[models.Model] | models.Model, field: str, pk: object, cip
     if not plaintext.startswith(binding):
         raise SecretUnreadable(f"{model._meta.label}.{field} holds a value sealed for another row")
     return plaintext[len(binding) :].decode()
+
+
+def is_newest(ciphertext: str) -> bool:
+    """Whether it was sealed with the first of FIELD_KEYS."""
+    try:
+        Fernet(settings.FIELD_KEYS[0]).decrypt(str(ciphertext).encode())
+    except InvalidToken:
+        return False
+    return True
 
 
 class _SecretAttribute:

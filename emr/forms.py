@@ -4,13 +4,17 @@ from typing import Any, ClassVar
 
 from allauth.account.forms import SignupForm
 from allauth.core import context
+from allauth.mfa.adapter import get_adapter
+from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.forms import ActivateTOTPForm
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.utils import timezone
 
-from emr import invitations
-from emr.models import Invitation, Membership
+from emr import invitations, second_factor
+from emr.models import Invitation, Membership, User
 
 
 class InvitedSignup(SignupForm):
@@ -26,6 +30,52 @@ class InvitedSignup(SignupForm):
         invitation = invitations.pending(context.request)
         self.fields["email"].disabled = True
         self.initial["email"] = invitation.email if invitation else ""
+
+
+_CODE = {"autocomplete": "one-time-code", "inputmode": "numeric", "spellcheck": "false"}
+
+
+class _OnceOnly:
+    """Mixed into allauth's forms: a code of the authenticator app is right once."""
+
+    def clean_code(self) -> str:
+        code: str = super().clean_code()  # type: ignore[misc]
+        if self.authenticator.type == Authenticator.Type.TOTP:  # type: ignore[attr-defined]
+            _claim(self.user, code)  # type: ignore[attr-defined]
+        return code
+
+
+def _claim(user: User, code: str) -> None:
+    if not second_factor.claim_code(user, code):
+        raise get_adapter().validation_error("incorrect_code")
+
+
+class SignInCode(_OnceOnly, AuthenticateForm):
+    """The second step of signing in."""
+
+    code = forms.CharField(label="Code", widget=forms.TextInput(attrs=_CODE | {"autofocus": True}))
+
+
+class ConfirmingCode(_OnceOnly, ReauthenticateForm):
+    """Confirming who sits there."""
+
+    code = forms.CharField(label="Code", widget=forms.TextInput(attrs=_CODE | {"autofocus": True}))
+
+
+class FirstCode(ActivateTOTPForm):
+    """Enrolment of an authenticator app. Its secret waits sealed; allauth's form would keep it in the open."""
+
+    code = forms.CharField(label="Code from the app", widget=forms.TextInput(attrs=_CODE))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.user = kwargs.pop("user")
+        forms.Form.__init__(self, *args, **kwargs)
+        self.secret = second_factor.pending_secret(context.request, renew=not self.is_bound)
+
+    def clean_code(self) -> str:
+        code: str = super().clean_code()
+        _claim(self.user, code)
+        return code
 
 
 class InvitationForm(forms.ModelForm):

@@ -69,6 +69,13 @@ def send(invitation: Invitation, token: str) -> bool:
     return True
 
 
+def deliver(invitation: Invitation, token: str) -> tuple[bool, str]:
+    """(mailed, what to tell the admin who invites); the words hold the link, which is shown this once."""
+    sent = send(invitation, token)
+    told = "was mailed" if sent else "could not be mailed: pass it on yourself"
+    return sent, f"The link for {invitation.email} {told}. It is shown this once, copy it now: {link(token)}"
+
+
 def find(token: str) -> Invitation | None:
     """The open invitation of this token."""
     return _open(token_hash(token))

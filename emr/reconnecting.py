@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from django.db.models import F
 from django.utils import timezone
 
-from emr import checklist
+from emr import checklist, refreshing
 from emr.models import Connection, Grant, TypeOutcome
 
 State = Connection.State
@@ -52,10 +51,5 @@ def forget_server(connection: Connection) -> None:
     connection.smart_configuration = connection.discovered_at = None
     connection.pending_hosts, connection.confirmed_hosts = [], []
     connection.system_tokens.all().delete()
-    connection.grants.exclude(state=Grant.State.REVOKED).update(
-        state=Grant.State.NEEDS_CONSENT,
-        access_token="",
-        refresh_token="",
-        access_expires_at=None,
-        generation=F("generation") + 1,
-    )
+    for grant in connection.grants.exclude(state=Grant.State.REVOKED):
+        refreshing.end(grant, "GRANT_SERVER_CHANGED")

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from emr import calls, fields, key_exports, keys, tokens
+from emr import audit, calls, fields, key_exports, keys, tokens
 from emr.models import Algorithm, ClientRegistration, Connection, Environment, SigningKey
 from emr.wire.errors import WireError
 from emr.wire.http import Door
@@ -94,7 +94,7 @@ def _advance_set(environment: str, algorithm: str, now: datetime) -> list[str]:
     active = own.filter(state=State.ACTIVE).first()
     waiting = own.filter(state=State.NEXT).order_by("created_at").first()
     if waiting is not None and active is None:
-        keys.activate(waiting)  # nothing else signs: there is nothing to protect by waiting
+        _activate(waiting)  # nothing else signs: there is nothing to protect by waiting
         said.append(f"{waiting} signs: no other key did.")
     elif waiting is not None and waiting.created_at + publish_wait(environment) <= now:
         said.append(_promote(waiting, now))
@@ -107,8 +107,14 @@ def _advance_set(environment: str, algorithm: str, now: datetime) -> list[str]:
 def _promote(key: SigningKey, now: datetime) -> str:
     fine, sentence = _prove(key, now)
     if fine:
-        keys.activate(key)
+        _activate(key)
     return sentence
+
+
+@transaction.atomic
+def _activate(key: SigningKey) -> None:
+    keys.activate(key)
+    audit.record(audit.Action.KEY, by=None, object_id=key.pk, detail="signs from now on")
 
 
 def _retire_due(environment: str, algorithm: str, now: datetime) -> list[str]:
@@ -117,7 +123,9 @@ def _retire_due(environment: str, algorithm: str, now: datetime) -> list[str]:
         return []
     due = list(own.filter(state=State.RETIRING, retiring_at__lte=now - retire_wait(environment)))
     for key in due:
-        keys.retire(key)
+        with transaction.atomic():
+            keys.retire(key)
+            audit.record(audit.Action.KEY, by=None, object_id=key.pk, detail="left the JWKS, private half forgotten")
     return [f"{key} left the JWKS." for key in due]
 
 

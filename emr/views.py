@@ -34,6 +34,7 @@ def source(request: HttpRequest, pk: UUID) -> HttpResponse:
         audit.Action.READ_SOURCE,
         by=request.user,
         practice=resource.practice,
+        patient_fhir_id=resource.patient_fhir_id,
         object_id=resource.pk,
         detail=resource.resource_type,
     )

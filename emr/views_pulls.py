@@ -1,9 +1,11 @@
 """Staff pages of the connection's work: pulls as they run, what is in quarantine, one patient's refresh.
 
-No patient is named here. Any member may look; a clinician or admin of the practice may pause, resume and cancel.
+No patient is named here. Who may look, and who may pause, resume and cancel, stands in emr.access.
 """
 
+from datetime import date, datetime, time, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -19,27 +21,52 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
-from emr import access, audit, breaker, progress, schedule
-from emr.models import Connection, Enrolment, Membership, Practice, Pull, Quarantine
+from emr import access, audit, breaker, changes, paths, progress, schedule
+from emr.models import Connection, Enrolment, Practice, Pull, Quarantine, Resource
 
-STEERING = (Membership.Role.CLINICIAN, Membership.Role.ADMIN)
 _STEPS = {"pause": breaker.pause, "resume": breaker.resume, "cancel": schedule.cancel}
-_ROWS = Pull.objects.select_related("practice", "connection__practice", "connection__registration")
+_ROWS = Pull.objects.select_related("practice", "connection__practice", "connection__registration", "bulk_job")
 
 
 @require_safe
-@access.members_only
+@access.may(access.Act.PULLS)
 def pulls(request: HttpRequest, practice_id: UUID) -> HttpResponse:
     """A practice's pulls, the latest first."""
     practice = access.practice_or_404(request.user, practice_id)
     rows = access.visible(_ROWS.filter(practice=practice), request.user).order_by("-started_at")
     page = Paginator(rows.annotate(patients=Count("items")), 25).get_page(request.GET.get("page"))
     waiting = access.visible(Quarantine.objects.filter(practice=practice, released_at=None), request.user).count()
-    return render(request, "emr/pulls.html", {"practice": practice, "page": page, "quarantined": waiting})
+    own = access.visible(Connection.objects.filter(practice=practice), request.user).select_related("registration")
+    chosen = [paths.choose(one) for one in own.exclude(state=Connection.State.REVOKED)]
+    context = {"practice": practice, "page": page, "quarantined": waiting, "paths": chosen}
+    return render(request, "emr/pulls.html", context)
 
 
 @require_safe
-@access.members_only
+@access.may(access.Act.PULLS)
+@transaction.atomic
+def changed(request: HttpRequest, practice_id: UUID) -> HttpResponse:
+    """Which records came, changed or were missed since a day (?since=2026-11-20; else yesterday): no names, no bodies.
+
+    Audited; opening one of them is audited like any source record.
+    """
+    practice = access.practice_or_404(request.user, practice_id)
+    zone = ZoneInfo(practice.time_zone)
+    today = timezone.localdate(timezone=zone)
+    try:
+        day = date.fromisoformat(request.GET.get("since", ""))
+    except ValueError:
+        day = today - timedelta(days=1)
+    since = datetime.combine(min(day, today), time(), zone)
+    rows = access.visible(Resource.objects.filter(practice=practice), request.user)
+    found = changes.between(rows, since, timezone.now())
+    said = f"listed {len(found.rows)} records changed since {since:%d-%b-%Y}"
+    audit.record(audit.Action.PULL, by=request.user, practice=practice, detail=said)
+    return render(request, "emr/pull_changes.html", {"practice": practice, "since": since.date(), "changes": found})
+
+
+@require_safe
+@access.may(access.Act.PULLS)
 def pull(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One pull, live: htmx asks for the changing part every 3 s while it runs; without it, the page is reloaded."""
     row = access.visible_or_404(_ROWS, request.user, pk)
@@ -54,14 +81,14 @@ def pull(request: HttpRequest, pk: UUID) -> HttpResponse:
         response = render(request, "emr/_pull.html", context)
     else:
         if not row.is_open:
-            context["changes"], context["more_changes"] = progress.changes(row)
+            context["changes"] = changes.of_pull(row)
         response = render(request, "emr/pull.html", context)
     patch_vary_headers(response, ["HX-Request"])
     return response
 
 
 @require_POST
-@access.members_only
+@access.may(access.Act.STEER)
 @transaction.atomic
 def steer(request: HttpRequest, pk: UUID, step: str) -> HttpResponse:
     """Pause, resume or cancel; audited. Pressed twice or too late, nothing happens."""
@@ -80,7 +107,7 @@ def steer(request: HttpRequest, pk: UUID, step: str) -> HttpResponse:
 
 
 @require_POST
-@access.members_only
+@access.may(access.Act.PULLS)
 def refresh(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Staff want this enrolment's patient now; back to the page they came from."""
     own = access.visible(Connection.objects.all(), request.user)
@@ -98,7 +125,7 @@ def refresh(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @require_safe
-@access.members_only
+@access.may(access.Act.PULLS)
 def quarantined(request: HttpRequest, practice_id: UUID) -> HttpResponse:
     """What could not be kept: reason, type and size. The bytes are behind a click, which is audited."""
     practice = access.practice_or_404(request.user, practice_id)
@@ -119,7 +146,7 @@ def quarantined_bytes(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @require_POST
-@access.members_only
+@access.may(access.Act.PULLS)
 @transaction.atomic
 def retry(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Let a worker try these bytes again."""
@@ -133,8 +160,15 @@ def retry(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def _record(request: HttpRequest, row: Quarantine, what: str) -> None:
-    audit.record(audit.Action.QUARANTINE, by=request.user, practice=row.practice, object_id=row.pk, detail=what)
+    audit.record(
+        audit.Action.QUARANTINE,
+        by=request.user,
+        practice=row.practice,
+        patient_fhir_id=row.patient_fhir_id,
+        object_id=row.pk,
+        detail=what,
+    )
 
 
 def _may_steer(request: HttpRequest, practice: Practice) -> bool:
-    return practice.memberships.filter(user=request.user.pk, role__in=STEERING).exists()
+    return access.allows(request.user, practice, access.Act.STEER)

@@ -54,7 +54,7 @@ class FileForm(forms.Form):
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@access.members_only
+@access.may(access.Act.ROSTER)
 @transaction.atomic
 def roster(request: HttpRequest, practice_id: UUID) -> HttpResponse:
     """Look somebody up, confirm and enrol them; or bring a list, see what it would do, and have it done."""
@@ -129,7 +129,7 @@ def _list_of_patients(request: HttpRequest, practice: Practice, connection: Conn
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@access.members_only
+@access.may(access.Act.ROSTER)
 @transaction.atomic
 def schedule_list(request: HttpRequest, practice_id: UUID) -> HttpResponse:
     """Bring a schedule, see what it would do, and have it done; and who of today and tomorrow is not fresh."""

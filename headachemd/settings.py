@@ -6,6 +6,7 @@ Two modes. `production` (the default) refuses to start on anything that is only 
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import environ
 from cryptography.fernet import Fernet
@@ -62,7 +63,9 @@ REDIS_URL = env.str("REDIS_URL", default="")
 if not EMBEDDED:
     if DEBUG:
         refuse("DEBUG", "must be off in production")
-    if not ALLOWED_HOSTS or "*" in ALLOWED_HOSTS:
+    if any(len(key) < 50 for key in SECRET_KEY_FALLBACKS):
+        refuse("SECRET_KEY_FALLBACKS", "must hold former SECRET_KEYs of 50 or more characters")
+    if not ALLOWED_HOSTS or any(host == "*" or host.startswith(".") for host in ALLOWED_HOSTS):
         refuse("ALLOWED_HOSTS", "must name this site's hosts, without a wildcard")
     if not REDIS_URL:
         refuse("REDIS_URL", "is not set: production needs Redis as broker, cache and call budget")
@@ -70,8 +73,18 @@ if not EMBEDDED:
         refuse("DATABASE_URL", "must be a postgres:// URL in production")
     if not PUBLIC_URL.startswith("https://"):
         refuse("PUBLIC_URL", "must start with https:// in production")
+    if urlsplit(PUBLIC_URL).hostname not in ALLOWED_HOSTS:
+        refuse("PUBLIC_URL", "must be at one of ALLOWED_HOSTS")
+    if not all(origin.startswith("https://") for origin in CSRF_TRUSTED_ORIGINS):
+        refuse("CSRF_TRUSTED_ORIGINS", "must hold https:// origins only")
     if INSECURE_FHIR_HOSTS:
         refuse("INSECURE_FHIR_HOSTS", "must be empty in production")
+    if env.str("LOG_LEVEL", default="INFO").upper() not in {"INFO", "WARNING", "ERROR"}:
+        refuse("LOG_LEVEL", "must be INFO, WARNING or ERROR in production: more would print addresses of requests")
+    if env.str("EMAIL_URL", default="").startswith(("consolemail:", "dummymail:", "memorymail:", "filemail:")):
+        refuse("EMAIL_URL", "must be a mail server in production: links to accounts are sent by it")
+    if not env.bool("SECURE_SSL_REDIRECT", default=True) and not env.bool("BEHIND_TLS_PROXY", default=False):
+        refuse("SECURE_SSL_REDIRECT", "may be off only behind a proxy that ends TLS (BEHIND_TLS_PROXY=on)")
 
 if "sqlite" in DATABASES["default"]["ENGINE"]:
     # IMMEDIATE takes the write lock at BEGIN, so two writers wait for each other instead of one dying half-way.
@@ -89,7 +102,14 @@ if REDIS_URL:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 else:
     # Not locmem: login rate limits must be shared by the web processes.
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}}
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+            "LOCATION": "cache",
+            # By default 300, then a third is thrown out: what an attacker could use to make limits and codes forgotten.
+            "OPTIONS": {"MAX_ENTRIES": 100_000},
+        }
+    }
 
 # --- applications --------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -101,13 +121,15 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "headachemd",
     "emr",
     "patients",
 ]
 MIDDLEWARE = [
-    "django.middleware.security.SecurityMiddleware",
     "headachemd.headers.security_headers",
+    "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -116,6 +138,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "emr.sessions.SessionLimits",
+    "emr.second_factor.SecondFactorRequired",
 ]
 ROOT_URLCONF = "headachemd.urls"
 WSGI_APPLICATION = "headachemd.wsgi.application"
@@ -144,7 +168,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
-ACCOUNT_ADAPTER = "emr.invitations.InvitationOnly"
+ACCOUNT_ADAPTER = "emr.sign_in.StaffAccounts"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
@@ -153,9 +177,30 @@ ACCOUNT_EMAIL_VERIFICATION = "none"  # the invitation link, sent to that address
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = False  # clinics share computers
+ACCOUNT_EMAIL_NOTIFICATIONS = True  # the owner learns of a changed password or second factor
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 600  # seconds a confirmation (or the sign-in) is good for
+# Shared by all web processes, through the cache: 5 wrong passwords an account in 5 minutes, 10 an address in a minute.
+ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/5m/key"}
+MFA_ADAPTER = "emr.second_factor.SealedSecrets"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_FORMS = {
+    "authenticate": "emr.forms.SignInCode",
+    "reauthenticate": "emr.forms.ConfirmingCode",
+    "activate_totp": "emr.forms.FirstCode",
+}
+MFA_TOTP_TOLERANCE = 1  # a phone's clock is off, and people type slowly; no code is taken twice
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = False
+USERSESSIONS_ADAPTER = "emr.sessions.AuditedSessions"
+# Both limits are held by the server (emr.sessions); the browser warns so long before the idle one.
+SESSION_IDLE_SECONDS = 60 * env.int("SESSION_IDLE_MINUTES", default=15)
+SESSION_WARN_SECONDS = 120
+SESSION_ABSOLUTE_SECONDS = 3600 * env.int("SESSION_HOURS", default=12)
 ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
+# The page an EHR launch ends on: a route that takes the id of an enrolment.
+LAUNCH_LANDING = "patients:arrive"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 EMAIL_CONFIG = env.email("EMAIL_URL", default="consolemail://" if EMBEDDED else "smtp://127.0.0.1:25")
 vars().update(EMAIL_CONFIG)
@@ -169,7 +214,7 @@ SESSION_COOKIE_NAME = "__Host-session" if HTTPS else "headachemd_session"
 CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "headachemd_csrf"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"  # Strict would drop the session on an OAuth callback
-SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_AGE = SESSION_ABSOLUTE_SECONDS
 SECURE_SSL_REDIRECT = HTTPS and env.bool("SECURE_SSL_REDIRECT", default=True)
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
@@ -183,6 +228,9 @@ X_FRAME_OPTIONS = "DENY"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_I18N = True
+# Patients' pages speak the patient's language (emr.views_launches); staff pages are in English.
+LANGUAGES = [("en", "English"), ("es", "Español")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
@@ -204,12 +252,21 @@ CELERY = broker.celery_settings(redis_url=REDIS_URL, queue_dir=VAR_DIR / "queue"
 TICK_SECONDS = env.int("TICK_SECONDS", default=2 if EMBEDDED else 10)
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 
+# Where the ends of the audit chains are kept beside the database: another volume, or a mount that only takes appends.
+AUDIT_HEADS_FILE = Path(env.str("AUDIT_HEADS_FILE", default=str(VAR_DIR / "audit-heads.jsonl")))
+
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
-    # urllib3 prints whole URLs at DEBUG; they may name patients.
-    "loggers": {"urllib3": {"level": "WARNING"}, "celery.redirected": {"level": "WARNING"}},
+    "formatters": {"lines": {"()": f"headachemd.logs.{'PlainLines' if EMBEDDED else 'JsonLines'}"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    # Django's own handlers would print, and mail, whole requests. urllib3 prints whole URLs at DEBUG.
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.server": {"handlers": [], "level": "INFO", "propagate": True},
+        "urllib3": {"level": "WARNING"},
+        "celery.redirected": {"level": "WARNING"},
+    },
 }

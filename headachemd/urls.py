@@ -1,6 +1,8 @@
 from allauth.account.urls import urlpatterns as account_urls
+from allauth.mfa.urls import urlpatterns as second_factor_urls
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from headachemd import health
 
@@ -19,10 +21,14 @@ ACCOUNT_PAGES = {
 }
 
 urlpatterns = [
-    path("healthz", health.alive),
-    path("readyz", health.ready),
+    path("healthz", health.alive, name="alive"),
+    path("readyz", health.ready, name="ready"),
+    # Django's own page would change a password past the audit and the rate limits.
+    path("admin/password_change/", RedirectView.as_view(pattern_name="account_change_password")),
     path("admin/", admin.site.urls),
     path("accounts/", include([page for page in account_urls if page.name in ACCOUNT_PAGES])),
+    path("accounts/second-factor/", include(second_factor_urls)),
+    path("accounts/sessions/", include("allauth.usersessions.urls")),
     path("", include("emr.urls")),
     path("", include("patients.urls")),
 ]

@@ -166,7 +166,9 @@ def completeness(patient: Patient, zone: ZoneInfo) -> Completeness:
         )
     )
     states = tuple(_states(rows, patient.practice.name, zone))
-    confirmed = [state.confirmed_at for state in states if state.complete and state.confirmed_at]
+    complete = [state.confirmed_at for state in states if state.complete and state.confirmed_at]
+    # When nothing comes any more (a consent has ended), what is on file keeps its date.
+    confirmed = complete or [state.confirmed_at for state in states if state.confirmed_at]
     return Completeness(
         as_of=moment_words(min(confirmed), zone) if confirmed else "",
         sources=tuple(dict.fromkeys(state.source for state in states)),

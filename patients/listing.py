@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from functools import cache
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
@@ -67,6 +68,22 @@ def refresh(patient: Patient) -> None:
             [row], update_conflicts=True, unique_fields=["patient"], update_fields=[*_NAMES, *_FACTS]
         )
         _schedule(patient, zone, today)
+
+
+def confirm(practice_id: UUID, patient_fhir_ids: Sequence[str]) -> None:
+    """Bring how fresh these patients' lists are up to date, and nothing else. Three statements, however many."""
+    outcomes = TypeOutcome.objects.filter(
+        enrolment__connection__practice_id=practice_id,
+        enrolment__patient_fhir_id__in=patient_fhir_ids,
+        outcome=TypeOutcome.Outcome.COMPLETE,
+    )
+    found = outcomes.values_list("enrolment__patient_fhir_id").annotate(as_of=Min("confirmed_at")).order_by()
+    as_of = dict(found)
+    listed = Listing.objects.filter(practice_id=practice_id, patient__fhir_id__in=as_of).select_related("patient")
+    rows = list(listed.only("pk", "as_of", "patient__fhir_id"))
+    for row in rows:
+        row.as_of = as_of[row.patient.fhir_id]
+    Listing.objects.bulk_update(rows, ["as_of"], batch_size=100)
 
 
 def families_bit(family: str) -> int:

@@ -1,16 +1,20 @@
 from django.urls import path
 
-from patients import views, views_entering, views_paper, views_record
+from patients import views, views_arriving, views_audit, views_entering, views_paper, views_record
 
 app_name = "patients"
 urlpatterns = [
     path("", views.home, name="home"),
     path("practices/<uuid:practice_id>/patients/", views.patient_list, name="list"),
     path("patients/<uuid:pk>/", views.history, name="history"),
+    path("enrolments/<uuid:pk>/history/", views_arriving.arrive, name="arrive"),
     path("patients/<uuid:pk>/timeline/", views_record.patient_timeline, name="timeline"),
     path("patients/<uuid:pk>/search/", views_record.search_record, name="search-record"),
     path("patients/<uuid:pk>/print/", views_paper.print_view, name="print"),
     path("patients/<uuid:pk>/exports/", views_paper.exports_page, name="exports"),
+    # For the privacy officer
+    path("practices/<uuid:practice_id>/audit/patients/", views_audit.find, name="audit-find"),
+    path("patients/<uuid:pk>/seen/", views_audit.seen, name="seen"),
     # What staff enter
     path("patients/<uuid:pk>/assessments/", views_entering.assessments, name="assessments"),
     path("patients/<uuid:pk>/assessments/new/", views_entering.assessment_new, name="assessment-new"),

@@ -13,18 +13,25 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from emr import access, audit
 from emr.models import Practice
+from emr.signals import history_opened
 from patients import histories, listing, schedule_list, search
+from patients.fetching import fetching
 from patients.models import Listing, Patient, ScheduledVisit
 
 
 @require_safe
-@access.members_only
+@access.may(access.Act.BELONG)
 def home(request: HttpRequest) -> HttpResponse:
-    """The practice's list when there is one practice, else a choice."""
+    """The list of the practice chosen last, or of the only one; a choice where there are several.
+
+    Who opens no charts there starts at the practice's own page.
+    """
     practices = list(access.practices_of(request.user))
-    if len(practices) == 1:
-        return redirect("patients:list", practice_id=practices[0].pk)
-    return render(request, "patients/practices.html", {"practices": practices})
+    chosen = [one for one in practices if str(one.pk) == request.session.get(access.CHOSEN)] or practices
+    if len(chosen) != 1:
+        return render(request, "patients/practices.html", {"practices": practices})
+    opens = access.allows(request.user, chosen[0], access.Act.CHARTS)
+    return redirect("patients:list" if opens else "emr:practice", practice_id=chosen[0].pk)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -84,7 +91,15 @@ def history(request: HttpRequest, pk: UUID) -> HttpResponse:
         patient, today=_today(patient.practice), all_of=asked if asked in histories.SHOW_ALL else ""
     )
     audit.record(audit.Action.READ_HISTORY, by=request.user, practice=patient.practice, patient_id=patient.pk)
-    return render(request, "patients/history.html", {"practice": patient.practice, "history": shown})
+    # The connection fetches before others whom staff look at.
+    history_opened.send(sender=history, practice_id=patient.practice_id, patient_fhir_id=patient.fhir_id)
+    context = {
+        "practice": patient.practice,
+        "patient": patient,
+        "history": shown,
+        "fetching": fetching(patient, ZoneInfo(patient.practice.time_zone)),
+    }
+    return render(request, "patients/history.html", context)
 
 
 def _by_htmx(request: HttpRequest) -> bool:

@@ -66,7 +66,7 @@ def assessments(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @reads_and_posts
-@access.members_only
+@access.may(access.Act.ENTER)
 @transaction.atomic
 def assessment_new(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The numbers of one visit."""
@@ -82,7 +82,7 @@ def assessment_new(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @reads_and_posts
-@access.members_only
+@access.may(access.Act.ENTER)
 @transaction.atomic
 def assessment_correct(request: HttpRequest, pk: UUID, assessment: UUID) -> HttpResponse:
     """A new version of an assessment, or its withdrawal. Only the latest version can be corrected."""
@@ -97,7 +97,7 @@ def assessment_correct(request: HttpRequest, pk: UUID, assessment: UUID) -> Http
 
 
 @reads_and_posts
-@access.members_only
+@access.may(access.Act.ENTER)
 @transaction.atomic
 def attest(request: HttpRequest, pk: UUID, about: str) -> HttpResponse:
     """A statement on the trial of one ingredient or class; a later one replaces the earlier."""
@@ -131,7 +131,7 @@ def _statement(request: HttpRequest, kind: _Kind, draft: AboutPatient, **context
 
 
 @reads_and_posts
-@access.members_only
+@access.may(access.Act.ENTER)
 @transaction.atomic
 def prompts(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The prompts put aside for a patient. A post puts one aside, or (`again`: a dismissal) back on the page."""
@@ -187,7 +187,7 @@ def bound_texts(request: HttpRequest, practice_id: UUID) -> HttpResponse:
 
 
 @reads_and_posts
-@access.members_only
+@access.may(access.Act.ENTER)
 def bind(request: HttpRequest, practice_id: UUID, pk: UUID) -> HttpResponse:
     """What the text of one order means, for the whole practice. pk: the order's Resource.
 

@@ -51,7 +51,7 @@ def print_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@access.members_only
+@access.may(access.Act.EXPORT)
 def exports_page(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What can be exported; a POST of `format` (csv or fhir) streams the file. Raises Http404 for another format."""
     now = timezone.now()

@@ -1,9 +1,40 @@
 """People in tests: alice and bob share practice A; charlie of practice B must see nothing of it."""
 
+from typing import Any
+
 import pytest
+from django.db.backends.base.operations import BaseDatabaseOperations
 from django.test import Client
 
+from emr import second_factor, walls
 from emr.models import Membership, Practice, User
+
+
+# What Django itself writes about the models when they are migrated: to make it anew takes longer than most tests.
+KEPT_TABLES = frozenset({"django_content_type", "auth_permission"})
+
+
+@pytest.fixture(autouse=True, scope="session")
+def flushing_leaves_what_migrations_made() -> Any:
+    """Between tests with transactions Django empties the tables; our guards stand aside for it, and then again."""
+    flush = BaseDatabaseOperations.execute_sql_flush
+
+    def emptying(style: Any, connection: Any, **options: Any) -> Any:
+        tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
+        return connection.ops.sql_flush(style, sorted({*tables} - KEPT_TABLES), **options)
+
+    def lifted(self: Any, statements: Any) -> None:
+        walls.lift(self.connection.alias, ("guard_",))
+        flush(self, statements)
+
+    def emptied(verbosity: int, interactive: bool, database: str) -> None:
+        walls.build(database)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", lifted)
+        patch.setattr("django.core.management.commands.flush.sql_flush", emptying)
+        patch.setattr("django.core.management.commands.flush.emit_post_migrate_signal", emptied)
+        yield
 
 
 @pytest.fixture
@@ -34,10 +65,21 @@ def bob(practice_a: Practice) -> User:
 
 @pytest.fixture
 def charlie(practice_b: Practice) -> User:
-    return member("charlie@example.org", practice_b, Membership.Role.ADMIN)
+    """Opens charts in B: what keeps charlie out of A's must be the practice, not the role."""
+    return member("charlie@example.org", practice_b, Membership.Role.CLINICIAN)
 
 
-def signed_in(user: User) -> Client:
-    client = Client()
+def with_password_only(user: User, client: Client | None = None) -> Client:
+    """A session that has passed the first factor alone."""
+    client = client or Client()
     client.force_login(user)
+    return client
+
+
+def signed_in(user: User, client: Client | None = None) -> Client:
+    """A session that has passed both factors."""
+    client = with_password_only(user, client)
+    session = client.session
+    session[second_factor.PROOF] = {"user": str(user.pk), "how": "totp"}
+    session.save()
     return client

@@ -27,7 +27,7 @@ def redis_server() -> str | None:
 def postgres_bin() -> Path | None:
     """The folder with initdb and postgres, when they are there and can be run (PostgreSQL refuses root)."""
     for folder in POSTGRES_BINS:
-        if (folder / "initdb").exists() and (os.geteuid() != 0 or _unprivileged()):
+        if (folder / "initdb").exists() and (os.geteuid() != 0 or unprivileged()):
             return folder
     return None
 
@@ -63,7 +63,7 @@ def running_postgres() -> Iterator[str]:
     data = home / "data"
     # trust: the cluster listens on loopback only and lives as long as the run.
     subprocess.run(
-        [*_unprivileged(), folder / "initdb", "-D", data, "-U", "tests", "-A", "trust", "-E", "UTF8", "--no-sync"],
+        [*unprivileged(), folder / "initdb", "-D", data, "-U", "tests", "-A", "trust", "-E", "UTF8", "--no-sync"],
         check=True, stdout=subprocess.DEVNULL, cwd="/",
     )  # fmt: skip
     options = [
@@ -76,10 +76,11 @@ def running_postgres() -> Iterator[str]:
         "-F",
     ]
     process = subprocess.Popen(
-        [*_unprivileged(), folder / "postgres", "-D", data, *options], stderr=subprocess.DEVNULL, cwd="/"
+        [*unprivileged(), folder / "postgres", "-D", data, *options], stderr=subprocess.DEVNULL, cwd="/"
     )
     try:
         _wait_for(port)
+        _wait_until_ready(folder, port)
         yield f"postgres://tests@127.0.0.1:{port}/postgres"
     finally:
         process.terminate()
@@ -87,13 +88,22 @@ def running_postgres() -> Iterator[str]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _unprivileged() -> list[str]:
+def unprivileged() -> list[str]:
     """The prefix that runs a command as the postgres user, for root; nothing for anybody else."""
     if os.geteuid() != 0:
         return []
     runuser = shutil.which("runuser")
     known = subprocess.run(["id", "postgres"], capture_output=True).returncode == 0
     return [runuser, "-u", "postgres", "--"] if runuser and known else []
+
+
+def _wait_until_ready(folder: Path, port: int) -> None:
+    """A cluster listens before it takes connections."""
+    for _ in range(200):
+        if subprocess.run([folder / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], cwd="/").returncode == 0:
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"PostgreSQL on {port} takes no connections")
 
 
 def _wait_for(port: int) -> None:

@@ -31,14 +31,14 @@ RULES = {
 }
 # Third-party modules that one place alone may import.
 RESERVED = {
-    "requests": ("emr.wire.http",),
-    "urllib3": ("emr.wire.http",),
+    "requests": ("emr.wire.http", "emr.wire.transport"),
+    "urllib3": ("emr.wire.http", "emr.wire.transport"),
     "urllib.request": ("sandbox", "headachemd.demo"),
     "http.client": ("sandbox",),
     "aiohttp": (),
     "httpx": (),
     "fhir": ("emr.validate",),
-    "jwt": ("emr.wire.smart",),
+    "jwt": ("emr.wire.smart", "emr.wire.id_token"),
     "joserfc": ("sandbox",),
     "redis": ("emr.budget",),
 }

@@ -22,6 +22,8 @@ CANARY = "Zyxwcanary"
 
 PUBLIC, MEMBER, ACCOUNT, ADMIN = "public", "member of the practice", "accounts", "admin"
 UNNAMED = "member of the practice; the page names no patient by itself (tests/pulls/test_pages.py)"
+CONSENTS = "member of the practice whose role enrols patients (tests/launches/test_pages.py)"
+OFFICER = "privacy officer of the practice (tests/trust/test_audit_pages.py)"
 # Route (as the resolver spells it) → who may. Prefixes end in *.
 POLICY = {
     "healthz": PUBLIC,
@@ -29,7 +31,29 @@ POLICY = {
     ".well-known/jwks.json": PUBLIC,
     ".well-known/jwks-sandbox.json": PUBLIC,
     "invitations/<str:token>/": PUBLIC,
+    "i/": PUBLIC,
+    "i/<str:token>/": PUBLIC,
+    "emr/callback": PUBLIC,
+    "emr/launch": PUBLIC,
+    "practices/<uuid:practice_id>/consents/": CONSENTS,
+    "practices/<uuid:practice_id>/consents/invite/": CONSENTS,
+    "sources/<uuid:pk>/consent/": CONSENTS,
+    "consents/<uuid:pk>/decide/": CONSENTS,
+    "consents/<uuid:pk>/disconnect/": CONSENTS,
+    "consents/<uuid:pk>/reconnect/": CONSENTS,
+    "patient-invitations/<uuid:pk>/withdraw/": CONSENTS,
+    "enrolments/<uuid:pk>/history/": CONSENTS,
     "accounts/*": ACCOUNT,
+    "session/": ACCOUNT,
+    "practices/<uuid:practice_id>/": UNNAMED,
+    "practices/<uuid:practice_id>/switch/": UNNAMED,
+    "practices/<uuid:practice_id>/members/": UNNAMED,
+    "practices/<uuid:practice_id>/break-glass/": UNNAMED,
+    "practices/<uuid:practice_id>/break-glass/close/": UNNAMED,
+    "practices/<uuid:practice_id>/audit/": OFFICER,
+    "practices/<uuid:practice_id>/audit/export/": OFFICER,
+    "practices/<uuid:practice_id>/audit/patients/": OFFICER,
+    "patients/<uuid:pk>/seen/": OFFICER,
     "admin/*": ADMIN,
     "": MEMBER,
     "practices/<uuid:practice_id>/patients/": MEMBER,
@@ -47,6 +71,7 @@ POLICY = {
     "practices/<uuid:practice_id>/medications/": MEMBER,
     "practices/<uuid:practice_id>/medications/<uuid:pk>/": MEMBER,
     "practices/<uuid:practice_id>/pulls/": UNNAMED,
+    "practices/<uuid:practice_id>/changes/": UNNAMED,
     "pulls/<uuid:pk>/": UNNAMED,
     "pulls/<uuid:pk>/<slug:step>/": UNNAMED,
     "enrolments/<uuid:pk>/refresh/": UNNAMED,
@@ -80,7 +105,7 @@ def policy(route: str) -> str | None:
 def test_every_route_has_a_policy_and_member_routes_are_guarded() -> None:
     for route, pattern in routes():
         assert policy(route) is not None, f"{route} has no declared policy"
-        if policy(route) in {MEMBER, UNNAMED}:
+        if policy(route) in {MEMBER, UNNAMED, OFFICER, CONSENTS}:
             assert getattr(pattern.callback, "members_only", False), f"{route} is not guarded by members_only"
 
 
@@ -151,7 +176,9 @@ def test_a_member_sees_it_and_loses_it_with_the_membership(chart: Patient, alice
     url = filled(route, ids_of(chart, route))
     assert CANARY.lower() in client.get(url).content.decode().lower()
     alice.memberships.all().delete()
-    assert client.get(url).status_code == 404
+    assert client.get(url).status_code == 302  # signed out everywhere
+    alice.refresh_from_db()
+    assert signed_in(alice).get(url).status_code == 404
 
 
 def test_a_superuser_opens_no_chart(chart: Patient) -> None:

@@ -24,8 +24,9 @@ GOOD = {
 def start(tmp_path: Path, **changes: str | None) -> subprocess.CompletedProcess[str]:
     env = {key: value for key, value in os.environ.items() if key in {"PATH", "HOME", "LANG"}}
     # Set, if only to nothing: a developer's .env must not get in between.
-    names = [*GOOD, "DEBUG", "INSECURE_FHIR_HOSTS"]
-    wanted = dict.fromkeys(names, "") | GOOD | {"VAR_DIR": str(tmp_path), "DEBUG": "off"}
+    names = [*GOOD, "DEBUG", "INSECURE_FHIR_HOSTS", "SECRET_KEY_FALLBACKS", "CSRF_TRUSTED_ORIGINS"]
+    fixed = {"VAR_DIR": str(tmp_path), "DEBUG": "off", "LOG_LEVEL": "INFO", "EMAIL_URL": "smtp://mail.example.org:25"}
+    wanted = dict.fromkeys(names, "") | GOOD | fixed
     env |= {name: value or "" for name, value in (wanted | changes).items()}
     code = "from django.conf import settings; settings.DATABASES; print('started')"
     env["DJANGO_SETTINGS_MODULE"] = "headachemd.settings"
@@ -53,6 +54,13 @@ def test_good_production_settings_start(tmp_path: Path) -> None:
         ("DEBUG", "on"),
         ("HEADACHEMD_MODE", "toy"),
         ("INSECURE_FHIR_HOSTS", "127.0.0.1:8321"),
+        ("SECRET_KEY_FALLBACKS", "tooshort"),
+        ("ALLOWED_HOSTS", ".example.org"),
+        ("PUBLIC_URL", "https://elsewhere.example.net"),
+        ("CSRF_TRUSTED_ORIGINS", "http://app.example.org"),
+        ("LOG_LEVEL", "DEBUG"),
+        ("EMAIL_URL", "consolemail://"),
+        ("SECURE_SSL_REDIRECT", "off"),
     ],
 )
 def test_production_refuses_and_names_the_variable(tmp_path: Path, name: str, value: str | None) -> None:

@@ -16,7 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from emr import catalogue, checklist, discovery, doctor, keys, letters, reconnecting, roster, schedule
+from emr import catalogue, checklist, discovery, doctor, keys, letters, paths, reconnecting, roster, schedule
 from emr.admin.bases import AuditedAdmin, record_change
 from emr.connecting_forms import ConnectionForm
 from emr.models import Connection, DirectoryEntry, DoctorReport, Enrolment, Letter, Practice
@@ -33,8 +33,8 @@ class ConnectionAdmin(AuditedAdmin):
     search_fields = ["practice__name", "practice__code", "registration__name", "base_url", "reason_code"]
     ordering = ["practice__name", "registration__name"]
     autocomplete_fields = ["directory_entry", "practice", "registration"]
-    actions = ["check_now", "pull_now"]
-    _MADE = ["standing", "state", "active_at", "discovered_at", "request_id", "enrolled", "jwks_url"]
+    actions = ["check_now", "pull_now", "probe_anew"]
+    _MADE = ["standing", "state", "active_at", "path", "discovered_at", "request_id", "enrolled", "jwks_url"]
 
     class Media:
         css = {"all": ["emr/connecting.css"]}
@@ -78,6 +78,11 @@ class ConnectionAdmin(AuditedAdmin):
         return draft and super().has_delete_permission(request, obj)
 
     # --- what is shown ---
+
+    @admin.display(description="how records come")
+    def path(self, connection: Connection) -> str:
+        choice = paths.choose(connection)
+        return ". ".join([choice.words, *choice.because])
 
     @admin.display(ordering="enrolled_count", description="patients enrolled")
     def enrolled(self, connection: Any) -> int:
@@ -169,6 +174,13 @@ class ConnectionAdmin(AuditedAdmin):
                     f"{connection} is {connection.get_state_display().lower()}: no pull before it is active.",
                     messages.WARNING,
                 )
+
+    @admin.action(description="Find out anew how records can be fetched", permissions=["change"])
+    def probe_anew(self, request: HttpRequest, queryset: QuerySet[Connection]) -> None:
+        for connection in queryset.select_related("practice", "registration"):
+            paths.forget(connection)
+            record_change(request, connection, "had the path of pulls found out anew")
+            self.message_user(request, f"{connection}: the next pull finds out whether it can ask for all at once.")
 
     # --- buttons of the checklist ---
 

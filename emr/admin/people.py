@@ -10,7 +10,7 @@ from django.db.models import Count, ManyToManyField, QuerySet
 from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest
 
-from emr import invitations
+from emr import invitations, second_factor
 from emr.admin.bases import AuditedAdmin, record_change
 from emr.forms import InvitationForm, MembershipForm
 from emr.models import Invitation, Membership, Practice, User
@@ -61,6 +61,7 @@ class UserAdmin(AuditedAdmin):
     date_hierarchy = "date_joined"
     inlines = [MembershipInline]
     filter_horizontal = ["groups", "user_permissions"]
+    actions = ["reset_second_factor"]
     fieldsets = [
         (None, {"fields": ["email", "full_name", "is_active", "last_login", "date_joined"]}),
         ("Admin", {"fields": ["is_staff", "is_superuser", "groups", "user_permissions"]}),
@@ -82,6 +83,17 @@ class UserAdmin(AuditedAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return False
+
+    @admin.action(description="Lost phone: remove second factor, sign out everywhere", permissions=["change"])
+    def reset_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Whoever may not change a superuser may not let one in with a password alone either."""
+        for user in queryset:
+            if not isinstance(request.user, User) or not self.has_change_permission(request, user):
+                self.message_user(request, f"{user} is a superuser: not reset.", messages.WARNING)
+                continue
+            with transaction.atomic():
+                second_factor.reset(user, by=request.user)
+            self.message_user(request, f"{user} sets up a new second factor at the next sign-in.", messages.SUCCESS)
 
     def formfield_for_manytomany(
         self, db_field: ManyToManyField, request: HttpRequest, **kwargs: Any
@@ -137,10 +149,5 @@ class InvitationAdmin(AuditedAdmin):
         transaction.on_commit(partial(self._mail, request, invitation, token))
 
     def _mail(self, request: HttpRequest, invitation: Invitation, token: str) -> None:
-        sent = invitations.send(invitation, token)
-        told = "was mailed" if sent else "could not be mailed: pass it on yourself"
-        self.message_user(
-            request,
-            f"The link for {invitation.email} {told}. It is shown this once, copy it now: {invitations.link(token)}",
-            messages.SUCCESS if sent else messages.WARNING,
-        )
+        sent, told = invitations.deliver(invitation, token)
+        self.message_user(request, told, messages.SUCCESS if sent else messages.WARNING)

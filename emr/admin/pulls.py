@@ -91,7 +91,9 @@ class PullAdmin(MetadataAdmin):
 
     @admin.display(description="kinds of record")
     def types(self, pull: Pull) -> str:
-        return mark_safe(render_to_string("emr/_pull_types.html", {"progress": progress.of(pull)}))  # noqa: S308
+        told = progress.of(pull)
+        fragment = "emr/_pull_export.html" if told.export else "emr/_pull_types.html"
+        return mark_safe(render_to_string(fragment, {"progress": told, "export": told.export}))  # noqa: S308
 
     @admin.display(description="work items")
     def all_items(self, pull: Pull) -> str:

@@ -32,20 +32,3 @@ class SystemTokenAdmin(TokenAdmin):
     list_filter = ["connection__registration__environment"]
     fields = ["connection", "scope", "granted_scope", "access", "expires_at", "generation", "claimed_at"]
     readonly_fields = ["access"]
-
-
-@admin.register(Grant)
-class GrantAdmin(TokenAdmin):
-    list_display = ["id", "connection", "whose", "state", "consent_ends_at", "created_at"]
-    list_filter = ["state", "connection__registration__environment"]
-    list_select_related = [*TokenAdmin.list_select_related, "user"]
-    date_hierarchy = "created_at"
-    fields = [
-        "connection", "whose", "state", "scope", "access", "access_expires_at", "refresh", "consent_ends_at",
-        "generation", "refresh_started_at", "created_at",
-    ]  # fmt: skip
-    readonly_fields = ["whose", "access", "refresh"]
-
-    @admin.display
-    def whose(self, grant: Grant) -> str:
-        return "a patient's" if grant.patient_fhir_id else str(grant.user)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from emr import calls, fields, tokens
-from emr.doctor import ourselves, reads, theirs
+from emr.doctor import asking, exports, ourselves, reads, theirs
 from emr.doctor.case import Case, Step
 from emr.doctor.findings import Finding, Verdict
 from emr.wire.errors import WireError
@@ -39,6 +39,8 @@ PLAN = (
     Planned(theirs.SCOPES, theirs.granted, needs=("access",)),
     Planned(theirs.METADATA, theirs.metadata, needs=("network",)),
 )
+# Of an app that people launch.
+ASKED = Planned(asking.AUTHORIZE, asking.sign_in_page, needs=("configuration", "discovery"))
 
 
 def run(case: Case) -> Iterator[Finding]:
@@ -46,9 +48,13 @@ def run(case: Case) -> Iterator[Finding]:
     try:
         for planned in PLAN:
             yield _keep(case, _examine(case, planned))
+        if not case.registration.is_backend:
+            yield _keep(case, _examine(case, ASKED))
         if theirs.TOKEN.key in case.findings and case.access is not None:
             yield from _second_thoughts(case)
         yield from _reads(case)
+        for step in exports.steps(case):
+            yield _keep(case, _timed(case, step, lambda step=step: exports.export(case, step)))  # type: ignore[misc]
     finally:
         if case.door is not None:
             case.door.close()

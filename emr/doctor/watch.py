@@ -13,7 +13,7 @@ from emr.wire.wellknown import json_object
 
 # A self-test is watched by somebody: a server that needs longer than this for a small answer is said to be slow.
 PATIENCE = Timeouts(connect=3.0, read=10.0, wall=20.0)
-_OAUTH = frozenset({"token", "code", "refresh"})
+_OAUTH = frozenset({"authorize", "token", "code", "refresh"})
 
 
 class WatchedDoor(Door):
@@ -34,6 +34,10 @@ class WatchedDoor(Door):
     def post_form(self, url: str, form: Any, **options: Any) -> Answer:
         self._before(options)
         return self._after(super().post_form(url, form, **options))
+
+    def delete(self, url: str, **options: Any) -> Answer:
+        self._before(options)
+        return self._after(super().delete(url, **options))
 
     def _before(self, options: dict[str, Any]) -> None:
         self.last, self.made = None, self.made + 1

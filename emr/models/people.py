@@ -1,16 +1,20 @@
-"""Who works where: users, practices, memberships, invitations."""
+"""Who works where: users, practices, memberships, invitations, and charts opened by breaking the glass."""
 
 import secrets
+import uuid
 import zoneinfo
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
+from django.core.validators import MinLengthValidator, RegexValidator
 from django.db import models
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from emr.models.row import Row
 
@@ -37,6 +41,13 @@ class User(Row, AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField("may enter the admin", default=False)
     is_active = models.BooleanField("may sign in", default=True)
     date_joined = models.DateTimeField(default=timezone.now)
+    # Part of what each session is signed with: one more ends them all.
+    session_generation = models.PositiveIntegerField(default=0, editable=False)
+
+    # Not a column: the practice a session is limited to, set for the request by emr.sessions.
+    only_practice: uuid.UUID | None = None
+    # Likewise, set by emr.access: the practices whose charts are open to this person by breaking the glass alone.
+    behind_glass: frozenset[uuid.UUID] = frozenset()
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -44,6 +55,17 @@ class User(Row, AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.full_name or self.email
+
+    def get_session_auth_hash(self) -> str:
+        return self._signed_state(settings.SECRET_KEY)
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        for secret in settings.SECRET_KEY_FALLBACKS:
+            yield self._signed_state(secret)
+
+    def _signed_state(self, secret: str) -> str:
+        state = f"{self.session_generation}|{self.password}"
+        return salted_hmac("emr.User.session", state, secret=secret, algorithm="sha256").hexdigest()
 
 
 def check_time_zone(name: str) -> None:
@@ -115,3 +137,23 @@ class Invitation(Row):
 
     def is_open(self) -> bool:
         return self.accepted_at is None and self.expires_at > timezone.now()
+
+
+class BreakGlass(Row):
+    """Charts opened for a while, for a stated reason, to a member whose role does not open them."""
+
+    LIFE = timedelta(minutes=30)
+    SHORTEST_REASON = 15
+
+    practice = models.ForeignKey(Practice, on_delete=models.PROTECT, related_name="break_glasses")
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="break_glasses")
+    reason = models.CharField(max_length=500, validators=[MinLengthValidator(SHORTEST_REASON)])
+    opened_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-opened_at"]
+
+    def __str__(self) -> str:
+        return f"{self.user} at {self.practice}, {self.opened_at:%d-%b-%Y %H:%M}"

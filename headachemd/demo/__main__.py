@@ -1,7 +1,7 @@
 """`python -m headachemd.demo`: prepares a place (folder, secrets, ports) and runs the demo there.
 
 With --check it does so on free ports in a folder of its own that is thrown away. --reset forgets the demo's data.
-DEMO_PATIENTS and DEMO_DATA are the defaults of --patients and --data.
+--code prints the code that signing in asks for. DEMO_PATIENTS and DEMO_DATA are the defaults of --patients and --data.
 """
 
 import argparse
@@ -15,7 +15,8 @@ from pathlib import Path
 import django
 from django.core.management import call_command
 
-from headachemd.demo.place import ROOT, Charts, Place, prepare
+from headachemd.demo import totp
+from headachemd.demo.place import ROOT, Charts, Place, prepare, totp_secret
 
 FOLDER = ROOT / "var" / "demo"
 
@@ -24,6 +25,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m headachemd.demo", description=__doc__)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--reset", action="store_true")
+    parser.add_argument("--code", action="store_true", help="the sign-in code of this moment")
     parser.add_argument("--patients", type=int, default=int(os.environ.get("DEMO_PATIENTS") or 12))
     parser.add_argument("--data", default=os.environ.get("DEMO_DATA") or "", help="a folder of FHIR R4 JSON")
     parser.add_argument("--latency", type=int, default=0, help="milliseconds the sandbox takes for an answer")
@@ -39,6 +41,9 @@ def main() -> None:
         shutil.rmtree(options.folder, ignore_errors=True)
         sys.stdout.write("The demo's data is gone.\n")
         return
+    if options.code:
+        say_code(options.folder)
+        return
     # Both end the children on the way out; a shell that starts us in the background has Ctrl-C ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -48,6 +53,14 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="headachemd-check-", ignore_cleanup_errors=True) as folder:
         run(prepare(Path(folder), any_port=True, **servers), options)
+
+
+def say_code(folder: Path) -> None:
+    """The code an authenticator app of the demo's people shows now. Each is good for one sign-in."""
+    secret = totp_secret(folder)
+    if secret is None:
+        sys.exit("No demo has run yet: make demo")
+    sys.stdout.write(f"{totp.code(secret)} for {totp.seconds_left()} s\n")
 
 
 def run(prepared: tuple[Place, list[str]], options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Sum
 
-from emr import catalogue, keys, roster, schedule
+from emr import catalogue, keys, roster, schedule, second_factor
 from emr.models import (
     ClientRegistration,
     Connection,
@@ -54,9 +54,9 @@ class Sandbox:
 def furnish(place: Place, sandbox: Sandbox) -> Connection:
     """The demo's practice, people, registration, signing key and connection; found again on a later visit."""
     practice, _ = Practice.objects.get_or_create(code=PRACTICE_CODE, defaults={"name": "Demo Headache Clinic"})
-    staff = _user(STAFF_EMAIL, "Demo Staff", place.password)
+    staff = _user(STAFF_EMAIL, "Demo Staff", place)
     Membership.objects.get_or_create(user=staff, practice=practice, defaults={"role": Membership.Role.CLINICIAN})
-    _user(ADMIN_EMAIL, "Demo Admin", place.password, is_staff=True, is_superuser=True)
+    _user(ADMIN_EMAIL, "Demo Admin", place, is_staff=True, is_superuser=True)
     registration, _ = ClientRegistration.objects.get_or_create(
         client_id=CLIENT_ID,
         defaults={"name": "Demo backend app", "portal": "Sandbox", "environment": Environment.SANDBOX},
@@ -71,11 +71,13 @@ def furnish(place: Place, sandbox: Sandbox) -> Connection:
     return connection
 
 
-def _user(email: str, name: str, password: str, **flags: bool) -> User:
+def _user(email: str, name: str, place: Place, **flags: bool) -> User:
+    """With the place's password and, as every staff user must have one, its authenticator app."""
     user = User.objects.filter(email=email).first() or User(email=email, full_name=name, **flags)
-    if not user.check_password(password):
-        user.set_password(password)
+    if not user.check_password(place.password):
+        user.set_password(place.password)
         user.save()
+    second_factor.enrol_totp(user, place.totp_secret)
     return user
 
 

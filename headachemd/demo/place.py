@@ -8,6 +8,8 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
+from headachemd.demo import totp
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 WEB_PORT, SANDBOX_PORT = 8000, 8321
 
@@ -29,6 +31,7 @@ class Place:
     secret_key: str
     field_key: str
     password: str
+    totp_secret: str
     database_url: str = ""
     redis_url: str = ""
 
@@ -75,14 +78,21 @@ def prepare(
         secret_key=kept.get("secret_key") or secrets.token_urlsafe(48),
         field_key=kept.get("field_key") or Fernet.generate_key().decode(),
         password=kept.get("password") or "-".join(secrets.token_hex(2) for _ in range(4)),
+        totp_secret=kept.get("totp_secret") or totp.new_secret(),
         database_url=database_url,
         redis_url=redis_url,
     )
-    kept_names = ("web_port", "sandbox_port", "secret_key", "field_key", "password")
+    kept_names = ("web_port", "sandbox_port", "secret_key", "field_key", "password", "totp_secret")
     remember = {name: getattr(place, name) for name in kept_names}
     memory.touch(mode=0o600)
     memory.write_text(json.dumps(remember, indent=1))
     return place, said
+
+
+def totp_secret(folder: Path) -> str | None:
+    """The authenticator secret of the demo's people; None where no demo has run yet."""
+    memory = folder / "demo.json"
+    return json.loads(memory.read_text()).get("totp_secret") if memory.exists() else None
 
 
 def _port(wanted: int, purpose: str, said: list[str]) -> int:

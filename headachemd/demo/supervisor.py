@@ -24,7 +24,7 @@ class Child:
     restarts: int = 0
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """On Linux the kernel ends a child whose supervisor was killed; elsewhere Ctrl-C and SIGTERM have to do."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -71,7 +71,7 @@ class Supervisor:
                 stderr=log,
                 text=True,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
 
     def _watch(self) -> None:

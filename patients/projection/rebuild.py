@@ -24,6 +24,7 @@ from patients.projection import (
     encounters,
     gathering,
     medications,
+    names,
     observations,
     procedures,
     questionnaires,
@@ -117,6 +118,7 @@ def _wanted(patient: Patient, bodies: list[tuple[UUID, str, Body]]) -> dict[Key,
     orders = [body for _, type_, body in bodies if type_ == "MedicationRequest"]
     ids = {found for order in orders if (found := own_id(order.get("medicationReference"), "Medication", code))}
     read = [(type_, body) for _, type_, body in bodies if type_ in READERS]
+    names.fill(read, patient.practice_id, code)
     chart = gathering.chart(read, code, _medications(patient.practice_id, ids))
     chart = replace(chart, bindings=bindings_of(patient.practice_id) if orders else {})
     return {

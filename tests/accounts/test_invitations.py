@@ -13,6 +13,7 @@ from pytest_django import Settings
 
 from emr import invitations
 from emr.models import AuditEvent, Invitation, Membership, Practice, User
+from tests.accounts.doors import code, enrolled, give_code
 from tests.conftest import signed_in
 
 PASSWORD = "a long enough password"
@@ -200,7 +201,7 @@ def test_signup_makes_account_and_membership(practice_a: Practice) -> None:
     events = AuditEvent.objects.filter(user=user).values_list("action", "practice", "detail")
     assert set(events) == {
         ("membership", practice_a.pk, "Membership added: invitation accepted"),
-        ("sign-in", None, ""),
+        ("sign-in", practice_a.pk, ""),
     }
 
 
@@ -260,17 +261,17 @@ def test_signup_cannot_make_staff_of_itself(practice_a: Practice) -> None:
 
 
 def test_member_elsewhere_signs_in_then_joins(practice_a: Practice, charlie: User) -> None:
-    _, token = invite(practice_a, email="charlie@example.org", role="staff")
+    _, token = invite(practice_a, email=enrolled(charlie).email, role="staff")
     client = Client()
     assert "Sign in to accept" in client.get(path(token)).content.decode()
     target = client.post(path(token)).headers["Location"]
     assert target.startswith(reverse("account_login"))
-    login = client.post(target, {"login": "charlie@example.org", "password": "correct horse battery"})
-    assert login.headers["Location"] == path(token)
+    client.post(target, {"login": "charlie@example.org", "password": "correct horse battery"})
+    assert give_code(client, code()).headers["Location"] == path(token)
     assert "Join Alder Headache Clinic" in client.get(path(token)).content.decode()
     assert client.post(path(token)).status_code == 302
     roles = set(charlie.memberships.values_list("practice__code", "role"))
-    assert roles == {("AAAAAA", "staff"), ("BBBBBB", "admin")}
+    assert roles == {("AAAAAA", "staff"), ("BBBBBB", "clinician")}
     assert client.post(path(token)).status_code == 404
     assert AuditEvent.objects.filter(action="membership", user=charlie, practice=practice_a).count() == 1
 

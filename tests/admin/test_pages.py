@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from emr import models
-from emr.models import Enrolment, Membership, Practice, Resource, Row, TypeOutcome, User
+from emr.models import BreakGlass, Enrolment, ExternalIdentity, Membership, Practice, Resource, Row, TypeOutcome, User
 from tests.admin.conftest import CHARTS, SECRETS, Rows, inline_code
 from tests.conftest import signed_in
 
@@ -56,7 +56,7 @@ def test_admin_lists_of_other_apps_open(model: type[Model], rows: Rows, office: 
 
 
 def test_admin_knows_every_model_of_the_connection() -> None:
-    inline = {Membership, TypeOutcome}
+    inline = {Membership, ExternalIdentity, BreakGlass, TypeOutcome}
     known = {getattr(models, name) for name in models.__all__}
     rows = {model for model in known if isinstance(model, type) and issubclass(model, Row) and model is not Row}
     assert rows - set(OURS) == inline
@@ -80,7 +80,8 @@ def test_admin_recent_actions_name_no_chart(rows: Rows, office: Client) -> None:
 
 
 READ_ONLY = [
-    "AuditEvent", "Enrolment", "Grant", "Pull", "Quarantine", "Resource", "SystemToken", "WorkItem",
+    "AuditEvent", "Enrolment", "Grant", "Launch", "PatientInvitation", "Pull", "Quarantine",
+    "Resource", "SystemToken", "WorkItem",
 ]  # fmt: skip
 
 

@@ -267,7 +267,7 @@ def test_rotate_keys_leaves_what_it_cannot_read_and_says_so(secrets: dict[str, A
 
 
 def test_rotate_keys_does_not_undo_a_token_renewed_meanwhile(
-    secrets: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    secrets: dict[str, Any], monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     token, sealed = secrets["token"], fields.seal
 
@@ -278,7 +278,8 @@ def test_rotate_keys_does_not_undo_a_token_renewed_meanwhile(
             renewed.save()
         return sealed(model, field, pk, text)
 
-    monkeypatch.setattr("emr.management.commands.rotate_keys.seal", slow)
+    settings.FIELD_KEYS = [Fernet.generate_key().decode(), *settings.FIELD_KEYS]
+    monkeypatch.setattr("emr.resealing.seal", slow)
     call_command("rotate_keys", "fields")
     assert SystemToken.objects.get(pk=token.pk).access_token == "renewed"
 

@@ -103,6 +103,27 @@ BULK = both(
     lambda stage: stage.register(app_type="backend-bulk", scopes=f"{stage.registration.scopes} {GROUP}"), theirs()
 )
 
+START, POLL = "$export?", "$export-poll-location"
+GROUPED = both(BULK, lambda stage: stage.group(stage.exports["group"]))
+
+
+def said_at_kick_off(status: int, text: str, **headers: str) -> Arrange:
+    """The smallest export is answered so."""
+    issue = {"severity": "error", "code": "processing", "diagnostics": text}
+    document = {"resourceType": "OperationOutcome", "issue": [issue]}
+    return both(GROUPED, answer(START, status, document, "application/fhir+json", **headers))
+
+
+def exporting(then: Arrange) -> Arrange:
+    """An export of ours is under way when that happens."""
+    return both(GROUPED, lambda stage: stage.export(runs=1), then)
+
+
+def partly_exported(stage: Stage) -> None:
+    stage.fault("export-error", POLL, type="Condition", times=1)
+    stage.export(runs=60)
+
+
 SITUATIONS = [
     # Configuration: found without a call.
     Situation("base URL that is none", base(lambda _: "fhir.example.org"), "CFG_PRACTICE_CODE", "configuration"),
@@ -235,6 +256,29 @@ SITUATIONS = [
               "FHIR_LINK_FOREIGN", "read Condition", warns=True),
     Situation("not activated, said at a read", fault("not-enabled", match={"type": "Patient"}),
               "AUTHZ_APP_NOT_ACTIVATED", "read Patient"),
+    # The group's export.
+    Situation("group unknown or not allowed", both(GROUPED, lambda stage: stage.group("another")), "BULK_GROUP",
+              "bulk"),
+    Situation("group deleted", said_at_kick_off(404, "Group is not known"), "BULK_GROUP", "bulk"),
+    Situation("export of the group forbidden", said_at_kick_off(403, "Not for this app"), "FHIR_403", "bulk"),
+    Situation("an export is running", said_at_kick_off(429, "One at a time", **{"Retry-After": "120"}),
+              "BULK_IN_PROGRESS", "bulk", warns=True),
+    Situation("the same export is running", said_at_kick_off(409, "Identical request"), "BULK_IN_PROGRESS", "bulk",
+              warns=True),
+    Situation("the same export is running, said in words", said_at_kick_off(400, "Identical request already running"),
+              "BULK_IN_PROGRESS", "bulk", warns=True),
+    Situation("minute spent at an export", both(GROUPED, fault("429", START)), "FHIR_429", "bulk"),
+    Situation("gateway page at an export", both(GROUPED, fault("502-html", START)), "FHIR_5XX", "bulk"),
+    Situation("not activated, said at an export", both(GROUPED, fault("not-enabled", START)),
+              "AUTHZ_APP_NOT_ACTIVATED", "bulk"),
+    Situation("status address of an export on another host",
+              both(GROUPED, answer(START, 202, **{"Content-Location": "https://elsewhere.example/status"})),
+              "FHIR_LINK_FOREIGN", "bulk", warns=True),
+    Situation("export lost", exporting(fault("export-lost", POLL)), "BULK_JOB_LOST", "bulk", warns=True),
+    Situation("status of an export not permitted", exporting(answer(POLL, 403)), "FHIR_403", "bulk"),
+    Situation("server fault at the status of an export", exporting(fault("500", POLL)), "FHIR_5XX", "bulk"),
+    Situation("part of the export went wrong", both(GROUPED, partly_exported), "BULK_PARTIAL", "bulk", warns=True,
+              says="Condition"),
 ]  # fmt: skip
 
 

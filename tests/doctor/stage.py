@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from unittest.mock import patch
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.test.utils import override_settings
 
-from emr import keys
-from emr.models import ClientRegistration, Connection, Enrolment, Environment, Practice, SigningKey
+from emr import bulk, keys
+from emr.models import BulkItem, ClientRegistration, Connection, Enrolment, Environment, Practice, SigningKey
 from sandbox.config import SandboxConfig
 from sandbox.server import Sandbox
 from sandbox.state import SandboxState
@@ -111,6 +112,25 @@ class Stage:
     def base(self, url: str) -> None:
         self.connection.base_url = url
         self.connection.save()
+
+    def group(self, group_id: str) -> None:
+        self.connection.group_id = group_id
+        self.connection.save()
+
+    @property
+    def exports(self) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{self.sandbox.control_url}/bulk", timeout=10) as answer:
+            return dict(json.loads(answer.read()))
+
+    def export(self, *, runs: int) -> None:
+        """Open an export of the group and take so many of its steps, without waiting and without a broker."""
+        self.post("bulk", {"retry_after": 0, "polls": 0})
+        with patch("emr.bulk.waiting.hint"):
+            bulk.open_export(self.connection)
+            for _ in range(runs):
+                BulkItem.objects.update(not_before=None, published_at=None)
+                for item in bulk.waiting_items()[:1]:
+                    bulk.run(item)
 
     def calls(self) -> int:
         with urllib.request.urlopen(f"{self.sandbox.control_url}/calls", timeout=10) as answer:

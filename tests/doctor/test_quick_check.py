@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from emr import calls, catalogue, doctor, schedule
+from emr import calls, catalogue, doctor, waiting
 from emr.models import Connection
 from tests.doctor.situations import SITUATIONS, UNLISTED, Situation, Unlisted
 from tests.doctor.stage import Stage
@@ -76,12 +76,12 @@ def test_a_spent_minute_says_nothing_about_the_connection(well: Stage) -> None:
 
 
 def test_a_degraded_connection_is_checked_again_where_it_may_clear(well: Stage) -> None:
-    before = timezone.now() - schedule.RECHECK * 2
+    before = timezone.now() - waiting.RECHECK * 2
     for code, again in {"NET_CONNECT": True, "TOK_INVALID_CLIENT": False, "FHIR_429": True}.items():
         Connection.objects.update(state=Connection.State.DEGRADED, reason_code=code, reason_at=before)
-        assert schedule.connections_to_check() == ([well.connection.pk] if again else [])
+        assert waiting.connections_to_check() == ([well.connection.pk] if again else [])
     Connection.objects.update(reason_code="NET_CONNECT", reason_at=timezone.now())
-    assert schedule.connections_to_check() == []
+    assert waiting.connections_to_check() == []
 
 
 def test_the_token_is_sealed_in_the_database(well: Stage) -> None:

@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections
 from django.utils import timezone
 
-from emr import calls, discovery, doctor, schedule, tasks
+from emr import calls, discovery, doctor, schedule, tasks, waiting
 from emr.doctor import reports
 from emr.models import Connection, DoctorReport, JwksHit, Practice
 from tests.doctor.situations import TOKEN, WELL_KNOWN, answer, oauth, outcome
@@ -78,9 +78,12 @@ def test_reads_of_patients_are_not_testable_before_somebody_is_enrolled() -> Non
 
 
 def test_an_app_that_people_launch_has_no_token_to_test(well: Stage) -> None:
-    well.register(app_type="patient", scopes="launch/patient openid fhirUser patient/Patient.read")
+    back = f"{well.site.url}/emr/callback"
+    well.register(app_type="patient", scopes="launch/patient openid fhirUser patient/Patient.read", redirect_uris=back)
+    well.client(redirect_uris=[back])
     report = examined(well)
     assert verdicts(report)["token"] == "not testable yet"
+    assert verdicts(report)["authorize"] == "ok"
     assert report.healthy is True
     assert doctor.check(fresh(well)) is True
 
@@ -264,10 +267,10 @@ def test_two_requests_are_one_and_a_worker_runs_it_once(well: Stage, published: 
 
 def test_a_request_whose_message_was_lost_is_sent_again(well: Stage) -> None:
     doctor.request(fresh(well))
-    assert schedule.self_tests_waiting() == []
+    assert waiting.self_tests_waiting() == []
     DoctorReport.objects.update(created_at=timezone.now() - schedule.REPUBLISH * 2)
-    assert schedule.self_tests_waiting() == [well.connection.pk]
-    assert schedule.self_tests_waiting() == []
+    assert waiting.self_tests_waiting() == [well.connection.pk]
+    assert waiting.self_tests_waiting() == []
 
 
 def test_a_run_whose_worker_died_makes_room_for_another(well: Stage) -> None:

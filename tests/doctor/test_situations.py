@@ -69,6 +69,6 @@ def test_the_tables_are_as_long_as_promised() -> None:
 
 def test_every_listed_code_of_an_answer_has_a_situation() -> None:
     """What discovery, metadata, token endpoint and FHIR can answer is produced; the rest comes with its endpoint."""
-    here = {"discovery", "metadata", "token", "fhir"}
+    here = {"discovery", "metadata", "token", "fhir", "bulk-start", "bulk-poll"}
     signed = {entry.code for entry in catalogue.entries() if any(here & {*sign.at} for sign in entry.signs)}
     assert signed - {one.code for one in SITUATIONS} == set()

@@ -180,8 +180,7 @@ def test_exporting_is_a_post_recorded_before_a_byte_goes_out(alice: User, practi
     assert "garcia" not in str(answer.headers).lower()
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Cache-Control"] == "no-store"
-    strict = Client(enforce_csrf_checks=True)
-    strict.force_login(alice)
+    strict = signed_in(alice, Client(enforce_csrf_checks=True))
     assert strict.post(address(person), {"format": "csv"}).status_code == 403
     assert client.post(address(person), {"format": "pdf"}).status_code == 404
     assert AuditEvent.objects.filter(action="export").count() == 1

@@ -92,11 +92,10 @@ def test_page_is_made_anew_after(alice: User, person: Patient, change: Change) -
 
 
 def test_page_is_made_anew_on_the_practice_s_next_day(alice: User, person: Patient) -> None:
-    client = signed_in(alice)
     stamps = []
     for moment in ("2026-11-22T03:10:00Z", "2026-11-22T04:50:00Z", "2026-11-22T05:10:00Z"):
         with time_machine.travel(moment, tick=False):
-            show(client, person)
+            show(signed_in(alice), person)
             stamps.append(Digest.objects.get().stamp)
     assert stamps[0] == stamps[1] != stamps[2]
 

@@ -110,8 +110,7 @@ def test_page_by_post_with_neutral_audit(alice: User, chart: Patient) -> None:
     assert "wine" not in client.get(url, {"q": "wine"}).content.decode().lower()
     events = AuditEvent.objects.filter(action="search-record").order_by("at")
     assert [(each.patient_id, each.detail) for each in events] == [(chart.pk, "1 found"), (chart.pk, "opened")]
-    strict = Client(enforce_csrf_checks=True)
-    strict.force_login(alice)
+    strict = signed_in(alice, Client(enforce_csrf_checks=True))
     assert strict.post(url, {"q": "wine"}).status_code == 403
 
 

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from emr.models import Connection
-from headachemd.demo import journey, loopback, visitor
+from headachemd.demo import journey, loopback, totp, visitor
 from headachemd.demo.place import Charts, Place
 from headachemd.demo.supervisor import ChildFailed, Supervisor, wait_until
 
@@ -78,13 +78,17 @@ class Command(BaseCommand):
             f"\nHeadacheMD is at   {place.address}\n"
             f"Sign in as         {journey.STAFF_EMAIL}\n"
             f"Password           {place.password}\n"
-            f"Django admin       {place.address}/admin/ as {journey.ADMIN_EMAIL}, same password\n"
+            f"Code               {totp.code(place.totp_secret)} for {totp.seconds_left()} s, good for one sign-in; "
+            "another: make demo-code\n"
+            f"                   or give an authenticator app the key {place.totp_secret}\n"
+            f"Django admin       {place.address}/admin/ as {journey.ADMIN_EMAIL}, same password and codes\n"
             "Ctrl-C stops everything."
         )
 
     def report(self, connection: Connection, began: float) -> None:
         """One JSON line; exit status 1 where a page is not as it should be."""
-        opened = visitor.pages_ok(self.place.address, journey.STAFF_EMAIL, self.place.password)
+        place = self.place
+        opened = visitor.pages_ok(place.address, journey.STAFF_EMAIL, place.password, place.totp_secret)
         found = journey.counts(connection)
         self.stdout.write(json.dumps(found | {"pages_ok": opened, "seconds": round(time.monotonic() - began, 1)}))
         wanted = 1 + min(3, found["patients"])
