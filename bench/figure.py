@@ -35,3 +35,8 @@ class Figure:
 
     def as_json(self) -> dict[str, Any]:
         return self.fields() | {"goal": self.goal, "ok": self.ok}
+
+
+def is_query(sql: str) -> bool:
+    """Whether a statement reads or writes, rather than beginning or ending a transaction."""
+    return not sql.startswith(("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE SAVEPOINT"))

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import Count, OuterRef, Subquery
 
 from emr.models import ClientRegistration, Enrolment, Environment, Resource, TypeOutcome
+from patients.fetching import COLUMNS, Fetching, standing, state
 from patients.models import Patient
 from patients.wording import moment_words
 
@@ -114,13 +115,17 @@ class TypeState:
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """The line on top of every patient page, and the table of sources below it."""
+    """The line on top of every patient page, and the table of sources below it.
+
+    fetching: None when no connection pulls this patient.
+    """
 
     as_of: str
     sources: tuple[str, ...]
     missing: tuple[str, ...]
     states: tuple[TypeState, ...]
     enrolled: bool
+    fetching: Fetching | None = None
 
     @property
     def any_complete(self) -> bool:
@@ -162,7 +167,9 @@ def completeness(patient: Patient, zone: ZoneInfo) -> Completeness:
             "outcomes__reason",
             "outcomes__confirmed_at",
             "outcomes__attempted_at",
+            *COLUMNS,
             kept=Subquery(kept),
+            state=state(),
         )
     )
     states = tuple(_states(rows, patient.practice.name, zone))
@@ -175,6 +182,7 @@ def completeness(patient: Patient, zone: ZoneInfo) -> Completeness:
         missing=tuple(f"{state.resource_type} ({state.short})" for state in states if not state.complete),
         states=states,
         enrolled=bool(rows),
+        fetching=standing(rows, zone),
     )
 
 

@@ -1,49 +1,60 @@
-"""Where the fetching of one patient stands, for the head of the chart: asked for, under way, or when it ended."""
+"""Where the fetching of one patient stands, for the head of the chart: asked for, under way, or when it ended.
 
+Read together with what is complete (patients.absence): one query for both.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db.models import Case, CharField, Exists, F, OuterRef, Value, When
+from django.db.models import Case, CharField, Exists, OuterRef, Value, When
 from django.utils import timezone
 
-from emr.models import Connection, Enrolment, WorkItem
-from patients.models import Patient
+from emr.models import Connection, WorkItem
 from patients.wording import moment_words
+
+# Of an enrolment, beside `state()`.
+COLUMNS = ("asked_at", "pulled_at", "viewed_at", "connection__state")
+# A look at a chart is noted once in so long: it only moves the patient up among those to be fetched.
+NOTED_FOR = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
 class Fetching:
-    """enrolment: whom a Refresh asks for; words: the state; asked: one is waiting already, so that no second is."""
+    """enrolment: whom a Refresh asks for; words: the state; asked: one is waiting already, so that no second is;
+    noted: somebody's look at the chart was noted a short while ago."""
 
     enrolment: UUID
     words: str
     asked: bool
+    noted: bool
 
 
-def fetching(patient: Patient, zone: ZoneInfo) -> Fetching | None:
-    """None when no connection pulls this patient. One query."""
+def state() -> Case:
+    """Of an enrolment: running, queued or blank."""
     queued = WorkItem.objects.filter(enrolment=OuterRef("pk"), state=WorkItem.State.QUEUED)
-    rows = Enrolment.objects.filter(connection__practice_id=patient.practice_id, patient_fhir_id=patient.fhir_id)
-    state = Case(
+    return Case(
         When(Exists(queued.filter(lease_until__gt=timezone.now())), then=Value("running")),
         When(Exists(queued), then=Value("queued")),
         When(asked_at__isnull=False, then=Value("queued")),
         default=Value(""),
         output_field=CharField(),
     )
-    found = (
-        rows.exclude(connection__state=Connection.State.REVOKED)
-        .annotate(state=state)
-        .order_by(F("asked_at").desc(nulls_last=True), "connection__created_at")
-        .values_list("pk", "state", "pulled_at")
-        .first()
-    )
-    if found is None:
+
+
+def standing(rows: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> Fetching | None:
+    """From the patient's enrolments, the oldest connection first; None when no connection pulls this patient."""
+    live = [row for row in rows if row["connection__state"] != Connection.State.REVOKED]
+    if not live:
         return None
-    pk, said, pulled_at = found
-    return Fetching(pk, _words(said, pulled_at, zone), bool(said))
+    # The one that staff asked for last speaks; among equals the oldest connection.
+    row = max(live, key=lambda each: each["asked_at"].timestamp() if each["asked_at"] else 0.0)
+    fresh = timezone.now() - NOTED_FOR
+    noted = all(each["viewed_at"] is not None and each["viewed_at"] > fresh for each in rows)
+    return Fetching(row["pk"], _words(row["state"], row["pulled_at"], zone), bool(row["state"]), noted)
 
 
 def _words(state: str, pulled_at: datetime | None, zone: ZoneInfo) -> str:

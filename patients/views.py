@@ -15,7 +15,6 @@ from emr import access, audit
 from emr.models import Practice
 from emr.signals import history_opened
 from patients import histories, listing, schedule_list, search
-from patients.fetching import fetching
 from patients.models import Listing, Patient, ScheduledVisit
 
 
@@ -91,14 +90,11 @@ def history(request: HttpRequest, pk: UUID) -> HttpResponse:
         patient, today=_today(patient.practice), all_of=asked if asked in histories.SHOW_ALL else ""
     )
     audit.record(audit.Action.READ_HISTORY, by=request.user, practice=patient.practice, patient_id=patient.pk)
-    # The connection fetches before others whom staff look at.
-    history_opened.send(sender=history, practice_id=patient.practice_id, patient_fhir_id=patient.fhir_id)
-    context = {
-        "practice": patient.practice,
-        "patient": patient,
-        "history": shown,
-        "fetching": fetching(patient, ZoneInfo(patient.practice.time_zone)),
-    }
+    where = shown.completeness.fetching
+    if where is not None and not where.noted:
+        # The connection fetches before others whom staff look at.
+        history_opened.send(sender=history, practice_id=patient.practice_id, patient_fhir_id=patient.fhir_id)
+    context = {"practice": patient.practice, "patient": patient, "history": shown}
     return render(request, "patients/history.html", context)
 
 

@@ -108,7 +108,7 @@ def test_an_idle_session_is_warned_extended_and_ended(
     page.reload()
     warning = page.get_by_role("dialog")
     expect(warning).to_be_visible()
-    expect(warning).to_contain_text("Still there?")
+    expect(warning).to_contain_text("Your session is about to end")
     assert violations(page) == ""
     shoot(page, "idle-warning")
     page.keyboard.press("Escape")
