@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from django.test.utils import override_settings
 
-from emr import bulk
+from emr.bulk import running
 from emr.models import BulkItem, BulkJob, ClientRegistration, Connection, Practice, Pull
 
 MB = 1_000_000
@@ -57,7 +57,7 @@ def growth(megabytes: int, *, distinct: int = 10**9) -> Growth:
             with _peak() as peak:
                 while item.state == BulkItem.State.QUEUED:
                     BulkItem.objects.filter(pk=item.pk).update(not_before=None)
-                    bulk.run(item.pk)
+                    running.run(item.pk)
                     item.refresh_from_db()
             return Growth(peak.grown, time.monotonic() - began, item.lines, item.state)
 

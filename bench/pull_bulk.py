@@ -10,7 +10,8 @@ from unittest.mock import patch
 from bench import pull_charts
 from bench.figure import Figure
 from bench.practice import CLIENT_ID, Bench, practice, rows, without_broker
-from emr import bulk, schedule, signals, validate
+from emr import schedule, signals, validate
+from emr.bulk import opening, running, waiting
 from emr.models import BulkItem, ClientRegistration
 
 MB = 100
@@ -57,9 +58,9 @@ def _export(bench: Bench) -> None:
     bench.connection.group_id = bench.get("bulk")["group"]
     bench.connection.save()
     bench.post("bulk", {"retry_after": 0, "polls": 1, "lines": 1_000_000})
-    bulk.open_due()
+    opening.open_due()
     while items := list(BulkItem.objects.filter(state="queued", job__connection=bench.connection)):
         BulkItem.objects.filter(pk__in=[item.pk for item in items]).update(not_before=None, published_at=None)
-        for item in bulk.waiting_items():
-            bulk.run(item)
+        for item in waiting.waiting_items():
+            running.run(item)
     schedule.finish_pulls()

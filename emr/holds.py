@@ -8,13 +8,16 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Protocol
 
 from django.conf import settings
 from django.db.models import F, Value
 from django.db.models.functions import Coalesce
+from django.utils import timezone
 
 from emr import breaker, calls, catalogue, doctor, fields, leases, store, tokens
+from emr.journey import NOT_GRANTED
 from emr.models import Pull, TypeOutcome, WorkItem
 from emr.wire import fhir
 from emr.wire.http import Door, NeverAgain, Throttled, TryAgain, WireError
@@ -35,7 +38,6 @@ _REFUSALS = {
     "FHIR_UNSUPPORTED_SEARCH": Outcome.NOT_SUPPORTED,
     "FHIR_BUILD_TOO_OLD": Outcome.NOT_SUPPORTED,
 }
-NOT_GRANTED = "the scope was not granted"
 
 
 class LeaseLost(Exception):
@@ -80,6 +82,10 @@ class Hold(ABC):
         self.connection = item.pull.connection
         self.stopped = self.spread = False
         self._sent_at = 0.0
+        self._held: tokens.Access | None = None
+        # What the lease is renewed for with each page: the longest that a call like the last one may take.
+        self._longest = 0.0
+        self._leased_until = item.lease_until or timezone.now()
 
     def go(self) -> None:
         """Until the item is done; raises Postponed when it must wait or its time is over."""
@@ -127,7 +133,14 @@ class Hold(ABC):
         raise Postponed(0)
 
     def _access(self, door: Door) -> tokens.Access:
-        return tokens.access_for(self.connection, self.item.enrolment, door)
+        """The connection's own token is looked up once a run: when it ends is known, and a refusal says the rest.
+
+        A person may withdraw a consent at any moment: theirs is looked up for each call.
+        """
+        held = self._held
+        if held is None or held.fresh_until is None or held.fresh_until <= timezone.now():
+            self._held = held = tokens.access_for(self.connection, self.item.enrolment, door)
+        return held
 
     def _ask(self, door: Door, ask: Ask) -> None:
         """One call, counted. Raises WireError only for what is wrong with the connection."""
@@ -140,7 +153,7 @@ class Hold(ABC):
             self._try_again(ask.resource_type, error, called=0)
             return
         if not access.allows(ask.resource_type):
-            self._ended(Outcome.NOT_PERMITTED, NOT_GRANTED, called=0, answered=False)
+            self._not_granted(access)
             return
         calls.spend(self.connection, interactive=self.item.rank == WorkItem.Rank.ASKED, spread=self.spread)
         self._outlast(ask.seconds)
@@ -158,8 +171,13 @@ class Hold(ABC):
         else:
             self._keep(page)
 
+    def _not_granted(self, access: tokens.Access) -> None:
+        """The token is not good for what is to be asked next."""
+        self._ended(Outcome.NOT_PERMITTED, NOT_GRANTED, called=0, answered=False)
+
     def _authorize_anew(self, access: tokens.Access, error: fhir.Unauthorized) -> None:
         """One new token and one more try, then the connection is at fault."""
+        self._held = None
         tokens.drop(self.connection, access)
         if self.cursor.reauthorized:
             tokens.refused(access, error)
@@ -168,9 +186,11 @@ class Hold(ABC):
 
     def _outlast(self, seconds: float) -> None:
         """Make the lease outlast a call that may be slower than it; nobody may start the same call meanwhile."""
-        longest = seconds + 2 * SLACK_SECONDS
-        if longest > settings.LEASE_SECONDS:
-            WorkItem.objects.filter(pk=self.item.pk, lease=self.item.lease).update(lease_until=leases.end(longest))
+        self._longest = seconds + 2 * SLACK_SECONDS
+        needed = timezone.now() + timedelta(seconds=seconds + SLACK_SECONDS)
+        if self._longest > settings.LEASE_SECONDS and self._leased_until < needed:
+            self._leased_until = leases.end(self._longest)
+            WorkItem.objects.filter(pk=self.item.pk, lease=self.item.lease).update(lease_until=self._leased_until)
 
     def _try_again(self, resource_type: str, error: WireError, *, called: int) -> None:
         """It may work later. `called`: 0 when it was the token that did not come, without which nothing does."""
@@ -217,18 +237,22 @@ class Hold(ABC):
         answered: bool = False,
     ) -> None:
         """Cursor and counts, only under our lease. Call it inside the transaction of what they belong to."""
+        self._leased_until = leases.end(self._longest)
         held = WorkItem.objects.filter(pk=self.item.pk, lease=self.item.lease).update(
-            cursor=self.cursor.dump(), lease_until=leases.end(), attempts=0
+            cursor=self.cursor.dump(), lease_until=self._leased_until, attempts=0
         )
         if not held:
             raise LeaseLost
-        pull = Pull.objects.filter(pk=self.item.pull_id)
-        counted: dict[str, Any] = {name: F(name) + number for name, number in vars(counts).items()}
+        counted: dict[str, Any] = {name: F(name) + number for name, number in vars(counts).items() if number}
         if called:
             counted |= {"calls": F("calls") + called, "call_seconds": self._mean()}
+        elif not counted and not answered:
+            return
+        pull = Pull.objects.filter(pk=self.item.pull_id)
         if not pull.filter(state=Pull.State.RUNNING).update(**counted, **(breaker.CLOSED if answered else {})):
             # Paused: what this call brought is kept all the same, and no further one is made.
-            pull.update(**counted)
+            if counted:
+                pull.update(**counted)
             self.stopped = True
 
     def _mean(self) -> Any:

@@ -1,7 +1,7 @@
 """Where a work item stands in its plan: the cursor, as values. Knows no database and makes no calls."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -10,6 +10,7 @@ from emr.profiles import Profile, Query
 
 Outcome = TypeOutcome.Outcome
 MAX_PAGES = 1000
+NOT_GRANTED = "the scope was not granted"
 ENDLESS = "the server's page links do not come to an end"
 
 
@@ -45,7 +46,7 @@ class Step:
 class Journey:
     """The cursor of a work item: which query of the plan, which page of it, and how the earlier ones ended.
 
-    `skip`: types that are fresh and not asked for; set before the first call.
+    `skip`: types that are fresh and not asked for, set before the first call; then also those found not granted.
     `references` is None until the plan's queries are done; then the reads left, as [type, id].
     `missing`: why the current list will not be whole though its pages are good, so far.
     `answers`: per type, one [outcome, reason, code of the catalogue or ""] for each query or read that ended.
@@ -131,6 +132,19 @@ class Journey:
         cut = [answer for answers in self.answers.values() for answer in answers if answer[1] in reasons]
         if cut:
             self.answers.setdefault(resource_type, cut[-1:])
+
+    def not_granted(self, allows: Callable[[str], bool], reason: str) -> list[str]:
+        """End at once all types of the plan that are left and may not be read. Returns them."""
+        skipped = set(self.skip or ())
+        left = dict.fromkeys(query.resource_type for query in self.profile.plan[self.position :])
+        refused = [kind for kind in left if kind not in skipped and not allows(kind)]
+        step = self.next_step()
+        if step is not None and step.resource_type in refused:
+            self.tries, self.reauthorized, self.missing, self.next_url, self.pages = 0, False, "", None, []
+        for kind in refused:
+            self.answers.setdefault(kind, []).append([str(Outcome.NOT_PERMITTED), reason, ""])
+        self.skip = sorted(skipped.union(refused))
+        return refused
 
     def failed(self) -> None:
         """The current query is given up after failures that may pass: remember where they began."""

@@ -1,6 +1,7 @@
 """Run one leased work item: one patient through the plan, page by page (population: all patients, type by type)."""
 
 import logging
+from collections.abc import Iterable
 from datetime import timedelta
 from uuid import UUID
 
@@ -23,9 +24,10 @@ from emr import (
     signals,
     store,
     tokens,
+    upserts,
 )
 from emr.holds import SLACK_SECONDS, Ask, Hold, LeaseLost, Postponed, missing
-from emr.journey import Journey, Outcome, Step
+from emr.journey import NOT_GRANTED, Journey, Outcome, Step
 from emr.models import Enrolment, Pull, TypeOutcome, WorkItem
 from emr.wire import fhir
 from emr.wire.http import Door, Timeouts
@@ -33,6 +35,10 @@ from emr.wire.http import Door, Timeouts
 log = logging.getLogger(__name__)
 
 WITHOUT_TOKEN = (tokens.NoAccess.reason, tokens.NeedsConsent.reason)
+_SAID = ("outcome", "reason", "code")
+_TRIED = (*_SAID, "attempted_at")
+_UNIQUE = ("enrolment", "resource_type")
+
 GIVEN_UP = "its worker stopped three times on this page"
 
 
@@ -79,14 +85,16 @@ class Run(Hold):
         self.enrolment = enrolment
         self.cursor = self.journey = Journey.load(item.cursor, self.connection.profile)
         self.busy = 0
+        outcomes = list(enrolment.outcomes.all())
+        # As this item's outcomes were told of last; nobody else writes them while it is leased, but for other lists.
+        self.said = {row.resource_type: (row.outcome, row.reason, row.code) for row in outcomes}
         if self.journey.skip is None:
-            self.journey.skip = self._fresh_types()
+            self.journey.skip = self._fresh_types(outcomes)
 
-    def _fresh_types(self) -> list[str]:
+    def _fresh_types(self, outcomes: list[TypeOutcome]) -> list[str]:
         wanted_at = self.item.wanted_at
         if wanted_at is None:
             return []
-        outcomes = list(self.enrolment.outcomes.all())
         fresh = freshness.fresh_types(outcomes, self.connection.profile, wanted_at)
         # What comes with everybody's is not asked for one by one, once it has come.
         swept = paths.by_population(self.connection).intersection(
@@ -184,6 +192,18 @@ class Run(Hold):
             self._commit(called=called, answered=answered)
             self._type_ended(step)
 
+    def _not_granted(self, access: tokens.Access) -> None:
+        """All that this token may not read ends in one commit."""
+        if self._step().is_reference:
+            super()._not_granted(access)
+            return
+        with transaction.atomic():
+            kinds = self.journey.not_granted(access.allows, NOT_GRANTED)
+            self._commit()
+            self._record(kinds)
+            for kind in kinds:
+                self.journey.seen.pop(kind, None)
+
     def _answered(self) -> None:
         if self.journey.failing_from:
             breaker.spare(self.item.pull, self.journey.failing_from)
@@ -211,22 +231,28 @@ class Run(Hold):
         """Where a type ended: its outcome, and what is no longer sent. What was only referred to ends with the item."""
         if step.is_reference or not self.journey.type_ended(step.resource_type):
             return
-        self._record(step.resource_type)
+        self._record([step.resource_type])
         self._mark_gone(step.resource_type)
         if step.resource_type == "Appointment":
             appointments.note(self.connection, [self.enrolment.patient_fhir_id])
 
-    def _record(self, resource_type: str) -> None:
-        outcome, reason = self.journey.verdict(resource_type)
+    def _record(self, resource_types: Iterable[str]) -> None:
+        """How these types ended. An earlier complete pass stays noted: its rows are those on file."""
+        whole, others = [], []
+        for kind in resource_types:
+            outcome, reason = self.journey.verdict(kind)
+            said = (str(outcome), reason, self.journey.code(kind))
+            if self.said.get(kind) != said:
+                self._note_change()
+            self.said[kind] = said
+            row = dict(zip(_SAID, said, strict=True)) | {"resource_type": kind}
+            (whole if outcome == Outcome.COMPLETE else others).append(row)
         now = timezone.now()
-        said = {"outcome": outcome, "reason": reason, "code": self.journey.code(resource_type)}
-        when = {"attempted_at": now} | ({"confirmed_at": now} if outcome == Outcome.COMPLETE else {})
-        row = TypeOutcome.objects.filter(enrolment=self.enrolment, resource_type=resource_type)
-        if not row.filter(**said).update(**when):
-            self._note_change()
-            TypeOutcome.objects.update_or_create(
-                enrolment=self.enrolment, resource_type=resource_type, defaults=said | when
-            )
+        tried = {"enrolment": self.enrolment.pk, "attempted_at": now}
+        for rows, when, changes in ((whole, now, (*_TRIED, "confirmed_at")), (others, None, _TRIED)):
+            if rows:
+                shared = tried | {"confirmed_at": when}
+                upserts.upsert(TypeOutcome, rows, unique=_UNIQUE, changes=changes, shared=shared)
 
     def _mark_gone(self, resource_type: str) -> None:
         seen = set(self.journey.seen.pop(resource_type, []))
@@ -248,7 +274,7 @@ class Run(Hold):
             self._commit()
             for resource_type in self.connection.profile.read_by_reference:
                 self.journey.end_unread(resource_type, WITHOUT_TOKEN)
-                self._record(resource_type)
+            self._record(self.connection.profile.read_by_reference)
         signals.patient_pulled.send(
             sender=Run,
             practice_id=self.connection.practice_id,
@@ -258,8 +284,7 @@ class Run(Hold):
         with transaction.atomic():
             if not WorkItem.objects.filter(pk=self.item.pk, lease=self.item.lease).update(**leases.done()):
                 raise LeaseLost
-            Enrolment.objects.filter(pk=self.enrolment.pk, untold=True).update(untold=False)
-            schedule.due_again(self.enrolment)
+            schedule.due_again(self.enrolment, untold=False)
         schedule.finish_pulls(self.item.pull_id)
 
 

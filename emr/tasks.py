@@ -7,7 +7,6 @@ from celery import shared_task
 
 from emr import (
     audit_chain,
-    bulk,
     calls,
     doctor,
     grants,
@@ -18,15 +17,18 @@ from emr import (
     rotation,
     schedule,
     tokens,
+    visits,
     waiting,
 )
+from emr.bulk import opening, running
+from emr.bulk import waiting as exports_waiting
 from emr.models import Connection
 
 
 @shared_task
 def tick() -> None:
     """Open what is due and hint at what waits. Two beats, or a beat too late, change nothing."""
-    bulk.open_due()
+    opening.open_due()
     schedule.open_pulls()
     schedule.finish_pulls()
     for connection_id in waiting.connections_to_check():
@@ -36,8 +38,8 @@ def tick() -> None:
         schedule.publish(doctor.TASK, connection_id)
     for item_id in schedule.waiting_items():
         schedule.publish("emr.tasks.run_item", item_id)
-    for item_id in bulk.waiting_items():
-        schedule.publish(bulk.TASK, item_id)
+    for item_id in exports_waiting.waiting_items():
+        schedule.publish(exports_waiting.TASK, item_id)
     launches.forget_old()
     for grant_id in grants.refresh_due():
         schedule.publish("emr.tasks.refresh_grant", grant_id)
@@ -56,7 +58,7 @@ def run_item(item_id: str) -> None:
 @shared_task
 def run_bulk_item(item_id: str) -> None:
     """One step of a group's export: the export itself, a file, or some of its patients."""
-    bulk.run(UUID(item_id))
+    running.run(UUID(item_id))
 
 
 @shared_task
@@ -107,3 +109,9 @@ def advance_keys(key_id: str = "") -> None:
 def write_audit_heads() -> None:
     """The ends of the audit chains, kept outside the database."""
     audit_chain.write_heads()
+
+
+@shared_task
+def tell_refusals(group: str, minute: str) -> None:
+    """The audit row of one address and minute with more refused visits than are written down one by one."""
+    visits.tell_refusals(group, int(minute))

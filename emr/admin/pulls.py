@@ -13,7 +13,7 @@ from django.utils.safestring import mark_safe
 
 from emr import progress
 from emr.admin.bases import MetadataAdmin, ReadOnlyInline
-from emr.models import Enrolment, LookUp, Pull, TypeOutcome, WorkItem
+from emr.models import Enrolment, LookUp, Pull, Sweep, TypeOutcome, WorkItem
 
 _CONNECTION = ["connection__practice", "connection__registration"]
 _CONNECTION_SEARCH = [
@@ -145,3 +145,18 @@ class LookUpAdmin(MetadataAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[LookUp]:
         return super().get_queryset(request).defer(*LookUp.PHI_FIELDS)
+
+
+@admin.register(Sweep)
+class SweepAdmin(MetadataAdmin):
+    """What can be asked for over all patients of a connection, and why the rest cannot."""
+
+    list_display = ["connection", "resource_type", "works", "reason", "decided_at", "full_at", "next_at"]
+    list_filter = ["works", "resource_type", "connection__practice"]
+    list_select_related = _CONNECTION
+    search_fields = ["resource_type", "code", *_CONNECTION_SEARCH]
+    search_help_text = "Our id, kind of record, code, practice, registration"
+    fields = [
+        "id", "connection", "resource_type", "works", "reason", "code", "decided_at", "since", "full_at", "next_at",
+    ]  # fmt: skip
+    readonly_fields = ["id"]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from emr import catalogue
-from emr.holds import NOT_GRANTED
+from emr.journey import NOT_GRANTED
 from emr.models import BulkItem, BulkJob, TypeOutcome
 
 Outcome = TypeOutcome.Outcome

@@ -29,6 +29,7 @@ from emr.models import (
     Pull,
     Quarantine,
     Resource,
+    Sweep,
     SystemToken,
     TypeOutcome,
     User,
@@ -123,6 +124,7 @@ def rows(connection: Connection, superuser: User, alice: User) -> Rows:
         WorkItem.objects.create(pull=pull, enrolment=enrolment, cursor={"next": "canary-cursor"}),
         (job := BulkJob.objects.create(connection=connection, pull=pull, group_id="g", status_url="canary-cursor")),
         BulkItem.objects.create(job=job, kind="file", url="canary-cursor", cursor={"mark": "canary-cursor"}),
+        Sweep.objects.create(connection=connection, resource_type="Patient", works=True, decided_at=now),
         Resource.objects.create(
             practice=practice,
             connection=connection,

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from emr import bulk, schedule
+from emr import schedule
+from emr.bulk import opening, running, waiting
 from emr.models import BulkItem, BulkJob, Connection, Pull, Resource
 from tests.emr.conftest import (  # noqa: F401
     CLIENT_ID,
@@ -54,13 +55,13 @@ def connect_bulk(connect: Connect, jwks_server: Any) -> ConnectBulk:  # noqa: F8
 
 def tick() -> int:
     """One beat and one worker, without the waiting between two tries. Returns how many steps were taken."""
-    bulk.open_due()
+    opening.open_due()
     schedule.finish_pulls()
     BulkItem.objects.filter(state="queued").update(not_before=None, published_at=None)
     Pull.objects.update(hold_until=None)
-    items = bulk.waiting_items()
+    items = waiting.waiting_items()
     for item in items:
-        bulk.run(item)
+        running.run(item)
     return len(items)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from emr import bulk, schedule
+from emr import schedule
+from emr.bulk import opening, running, waiting
 from emr.models import BulkJob, BulkMember, BulkSeen, Enrolment, Pull, Quarantine, Resource, TypeOutcome
 from emr.signals import patient_pulled
 from tests.bulk.conftest import ConnectBulk, calls, export_again, on_file, tick, work
@@ -158,10 +159,10 @@ def test_who_left_the_group_keeps_records_and_is_due_by_the_plan_later(connect_b
 def test_next_export_is_due_after_a_day_and_not_before(connect_bulk: ConnectBulk) -> None:
     connection, _ = connect_bulk(patients=1)
     work(connection)
-    assert bulk.open_due() == 0
+    assert opening.open_due() == 0
     connection.bulk_jobs.update(created_at=timezone.now() - timedelta(hours=25))
-    assert bulk.open_due() == 1
-    assert bulk.open_due() == 0
+    assert opening.open_due() == 1
+    assert opening.open_due() == 0
 
 
 def test_export_of_everything_comes_again_after_a_week(connect_bulk: ConnectBulk) -> None:
@@ -173,19 +174,19 @@ def test_export_of_everything_comes_again_after_a_week(connect_bulk: ConnectBulk
 
 def test_two_beats_open_one_export(connect_bulk: ConnectBulk) -> None:
     connection, _ = connect_bulk(patients=1)
-    assert bulk.open_export(connection) is not None
-    assert bulk.open_export(connection) is None
+    assert opening.open_export(connection) is not None
+    assert opening.open_export(connection) is None
     assert connection.bulk_jobs.count() == 1
 
 
 def test_message_delivered_many_times_takes_each_step_once(connect_bulk: ConnectBulk) -> None:
     connection, control = connect_bulk(patients=2, exports={"lines": 50})
-    bulk.open_due()
+    opening.open_due()
     seen = 0
     for _ in range(30):
-        items = bulk.waiting_items()
+        items = waiting.waiting_items()
         for item in items * 5:
-            bulk.run(item)
+            running.run(item)
             seen += 1
         if not connection.bulk_jobs.get().is_open:
             break
@@ -201,7 +202,7 @@ def test_staff_asked_patient_joins_the_export_by_the_plan(connect_bulk: ConnectB
     work(connection)
     patient = control.patient_ids[0]
     connection.bulk_jobs.update(created_at=timezone.now() - timedelta(hours=25))
-    bulk.open_due()
+    opening.open_due()
     schedule.refresh(connection.practice_id, patient, None)
     schedule.open_pulls()
     pull = connection.pulls.get(state=Pull.State.RUNNING)
@@ -211,11 +212,11 @@ def test_staff_asked_patient_joins_the_export_by_the_plan(connect_bulk: ConnectB
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_waits_as_long_as_the_server_asks_without_a_worker(connect_bulk: ConnectBulk, form: str) -> None:
     connection, _ = connect_bulk(patients=1, exports={"retry_after": 120, "polls": 3})
-    bulk.open_due()
+    opening.open_due()
     for _ in range(2 if form == "seconds" else 3):
         connection.bulk_jobs.get().items.update(not_before=None)
-        (item,) = bulk.waiting_items() or connection.bulk_jobs.get().items.values_list("pk", flat=True)
-        bulk.run(item)
+        (item,) = waiting.waiting_items() or connection.bulk_jobs.get().items.values_list("pk", flat=True)
+        running.run(item)
     item = connection.bulk_jobs.get().items.get()
     left = (item.not_before - timezone.now()).total_seconds()
     assert 110 < left <= 121

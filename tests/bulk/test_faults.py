@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from emr import bulk, paths, schedule
+from emr import paths, schedule
+from emr.bulk import opening, running, waiting
 from emr.models import BulkJob, Connection, Pull, Quarantine, Resource, TypeOutcome
 from tests.bulk.conftest import ConnectBulk, Control, calls, export_again, on_file, tick, work
 
@@ -68,9 +69,9 @@ def test_a_passing_fault_loses_nothing_and_costs_little(connect_bulk: ConnectBul
 def test_first_retry_comes_soon(connect_bulk: ConnectBulk, first: float) -> None:
     connection, control = connect_bulk(patients=1)
     order(control, "500", START)
-    bulk.open_due()
-    (item,) = bulk.waiting_items()
-    bulk.run(item)
+    opening.open_due()
+    (item,) = waiting.waiting_items()
+    running.run(item)
     row = connection.bulk_jobs.get().items.get()
     assert (row.not_before - timezone.now()).total_seconds() <= 2.0
 
@@ -98,7 +99,7 @@ def test_a_refusal_is_remembered_and_the_plan_goes_on(
     assert job.reason.endswith(f"({code})") or f"({code}): " in job.reason
     assert connection.pulls.get().state == Pull.State.INCOMPLETE
     before = control.get("calls")["by_status"]
-    assert bulk.open_due() == 0
+    assert opening.open_due() == 0
     assert paths.choose(connection).path == "patients"
     assert schedule.open_pulls() == 1
     assert [item.enrolment.patient_fhir_id for item in connection.pulls.first().items.all()] == [patient]
@@ -108,7 +109,7 @@ def test_a_refusal_is_remembered_and_the_plan_goes_on(
     connection.group_id = "another"
     connection.save()
     connection.bulk_jobs.update(created_at=timezone.now() - connection.profile.freshness.shortest)
-    assert bulk.open_due() == 1
+    assert opening.open_due() == 1
 
 
 def test_refused_for_a_method_it_is_asked_for_by_the_other(connect_bulk: ConnectBulk) -> None:
@@ -132,9 +133,9 @@ def test_another_export_in_progress_is_waited_for(
 ) -> None:
     connection, control = connect_bulk(patients=1)
     says(control, START, status, body, times=1, **headers)
-    bulk.open_due()
-    (item,) = bulk.waiting_items()
-    bulk.run(item)
+    opening.open_due()
+    (item,) = waiting.waiting_items()
+    running.run(item)
     job = connection.bulk_jobs.get()
     assert (job.state, job.code) == (BulkJob.State.STARTING, "BULK_IN_PROGRESS")
     left = (job.items.get().not_before - timezone.now()).total_seconds()
@@ -157,9 +158,9 @@ def test_in_progress_for_two_days_is_given_up_and_the_plan_goes_on(connect_bulk:
 def test_spent_minute_at_kick_off_is_no_export_in_progress(connect_bulk: ConnectBulk) -> None:
     connection, control = connect_bulk(patients=1)
     order(control, "429", START)
-    bulk.open_due()
-    (item,) = bulk.waiting_items()
-    bulk.run(item)
+    opening.open_due()
+    (item,) = waiting.waiting_items()
+    running.run(item)
     job = connection.bulk_jobs.get()
     assert job.code == ""
     assert job.pull.hold_until > timezone.now()

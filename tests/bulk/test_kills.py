@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from emr import bulk, store
+from emr import store
+from emr.bulk import opening, running, waiting
 from emr.bulk.steps import Step
 from emr.holds import LeaseLost
 from emr.models import BulkItem, BulkJob, Connection, Enrolment, Pull, Quarantine, Resource, TypeOutcome
@@ -58,18 +59,18 @@ def lives(connection: Connection, *, rounds: int = 200, forgiving: bool = False)
     forgiving: no death is held against its item, so that many may follow each other.
     """
     for _ in range(rounds):
-        bulk.open_due()
+        opening.open_due()
         long_ago = timezone.now() - timedelta(hours=1)
         BulkItem.objects.filter(state="queued").update(not_before=None, published_at=None)
         BulkItem.objects.filter(state="queued", lease__isnull=False).update(lease_until=long_ago)
         if forgiving:
             BulkItem.objects.update(attempts=0)
-        items = bulk.waiting_items()
+        items = waiting.waiting_items()
         if not items:
             break
         for item in items:
             try:
-                bulk.run(item)
+                running.run(item)
             except Killed:
                 continue
     return connection.bulk_jobs.latest("created_at")
@@ -181,9 +182,9 @@ def test_file_that_changed_meanwhile_is_read_from_its_beginning(
 
 def test_worker_that_lost_its_lease_changes_nothing(connect_bulk: ConnectBulk) -> None:
     _, control = connect_bulk(patients=1, exports={"polls": 0})
-    bulk.open_due()
-    (item,) = bulk.waiting_items()
-    bulk.run(item)
+    opening.open_due()
+    (item,) = waiting.waiting_items()
+    running.run(item)
     stale = Step(BulkItem.objects.get(pk=item))
     BulkItem.objects.filter(pk=item).update(lease=uuid.uuid4())
     stale.cursor = {"polls": 99}

@@ -17,7 +17,8 @@ from unittest.mock import patch
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.test.utils import override_settings
 
-from emr import bulk, keys
+from emr import keys
+from emr.bulk import opening, running, waiting
 from emr.models import BulkItem, ClientRegistration, Connection, Enrolment, Environment, Practice, SigningKey
 from sandbox.config import SandboxConfig
 from sandbox.server import Sandbox
@@ -126,11 +127,11 @@ class Stage:
         """Open an export of the group and take so many of its steps, without waiting and without a broker."""
         self.post("bulk", {"retry_after": 0, "polls": 0})
         with patch("emr.bulk.waiting.hint"):
-            bulk.open_export(self.connection)
+            opening.open_export(self.connection)
             for _ in range(runs):
                 BulkItem.objects.update(not_before=None, published_at=None)
-                for item in bulk.waiting_items()[:1]:
-                    bulk.run(item)
+                for item in waiting.waiting_items()[:1]:
+                    running.run(item)
 
     def calls(self) -> int:
         with urllib.request.urlopen(f"{self.sandbox.control_url}/calls", timeout=10) as answer:
