@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.accounts.doors import PASSWORD, code
+
 CHROMIUM = Path("/usr/bin/chromium")
 expect.set_options(timeout=20_000)  # a machine may have other things to do
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "var" / "screenshots"
@@ -48,3 +50,12 @@ def complaints(page: Page) -> list[str]:
 def shoot(page: Page, name: str) -> None:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+
+def give_both(page: Page, email: str) -> None:
+    """Password and code, on the sign-in page."""
+    page.get_by_label("Email").fill(email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.get_by_label("Code").fill(code())
+    page.get_by_role("button", name="Sign in", exact=True).click()

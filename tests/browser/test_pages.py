@@ -10,8 +10,8 @@ from pytest_django.live_server_helper import LiveServer
 from emr.models import Practice, User
 from patients import listing
 from patients.models import Patient
-from tests.accounts.doors import PASSWORD, code, enrolled
-from tests.browser.conftest import SCREENSHOTS, shoot
+from tests.accounts.doors import enrolled
+from tests.browser.conftest import SCREENSHOTS, give_both, shoot
 from tests.pages import charts
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -43,14 +43,6 @@ def sign_in(page: Page, live_server: LiveServer, user: User) -> None:
     page.goto(f"{live_server.url}/")
     give_both(page, user.email)
     expect(page.get_by_role("heading", name="Patients", level=1)).to_be_visible()
-
-
-def give_both(page: Page, email: str) -> None:
-    page.get_by_label("Email").fill(email)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in", exact=True).click()
-    page.get_by_label("Code").fill(code())
-    page.get_by_role("button", name="Sign in").click()
 
 
 def violations(page: Page) -> str:

@@ -12,10 +12,12 @@ from emr import directory, doctor, profiles, pulls, schedule
 from emr.models import Connection, Letter, Practice, User, WorkItem
 from sandbox.config import SandboxConfig
 from sandbox.server import Sandbox
+from tests.accounts.doors import PASSWORD, enrolled
 from tests.browser.conftest import (  # noqa: F401 - fixtures
     base_url,
     browser_type_launch_args,
     complaints,
+    give_both,
     orm_beside_playwright,
     shoot,
 )
@@ -32,14 +34,12 @@ def root(live_server: LiveServer, settings: Settings, monkeypatch: pytest.Monkey
     """The owner; JWKS URLs lead to the live server, and the test itself is the worker."""
     settings.PUBLIC_URL = live_server.url
     monkeypatch.setattr("emr.schedule.publish", lambda *args: True)
-    return User.objects.create_superuser("root@example.org", "correct horse battery", full_name="Root")
+    return enrolled(User.objects.create_superuser("root@example.org", PASSWORD, full_name="Root"))
 
 
 def enter(page: Page, live_server: LiveServer, path: str) -> None:
     page.goto(f"{live_server.url}{path}")
-    page.get_by_label("Email").fill("root@example.org")
-    page.get_by_label("Password").fill("correct horse battery")
-    page.get_by_role("button", name="Sign in").click()
+    give_both(page, "root@example.org")
 
 
 def save(page: Page) -> None:
