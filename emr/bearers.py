@@ -1,6 +1,7 @@
 """A token ready for use, and why there may be none: what the callers of emr.tokens and emr.grants have to know."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from emr.wire import scopes
@@ -33,7 +34,8 @@ class Access:
     """A token ready for use. `scope`: what was granted, or requested where the server did not say.
 
     contexts: of the scopes that count ("system"; "patient"; "user" and "patient"). grant_id: the grant it is of, None
-    for a connection's own token.
+    for a connection's own token. fresh_until: so long it may be used without another look; None: for one
+    call.
     """
 
     bearer: str = field(repr=False)
@@ -41,6 +43,7 @@ class Access:
     generation: int
     contexts: tuple[str, ...] = ("system",)
     grant_id: UUID | None = None
+    fresh_until: datetime | None = field(default=None, compare=False)
 
     def allows(self, resource_type: str) -> bool:
         """True when a granted scope lets us read this type."""

@@ -49,6 +49,16 @@ def publish(task: str, *args: object) -> bool:
     return True
 
 
+def publish_later(task: str, seconds: float, *args: object) -> bool:
+    """As `publish`, for a worker to run in a minute or so. False: no broker right now."""
+    try:
+        current_app.send_task(task, args=[str(arg) for arg in args], countdown=seconds, retry=False)
+    except (OperationalError, OSError):
+        log.warning("no broker for %s", task)
+        return False
+    return True
+
+
 def publish_soon(item_id: UUID, seconds: float) -> None:
     """Hint at an item in a moment. The worker that gets the message keeps it until then: for seconds, not minutes."""
     try:
@@ -141,15 +151,18 @@ def cancel(pull_id: UUID) -> bool:
 # --- what is due ---
 
 
-def due_again(enrolment: Enrolment) -> None:
-    """Its item has ended: due when the first of its lists has outlived itself, unless it is due already."""
+def due_again(enrolment: Enrolment, **also: Any) -> None:
+    """Its item has ended: due when the first of its lists has outlived itself, unless it is due already.
+
+    also: further values of its row.
+    """
     now = timezone.now()
     connection = enrolment.connection
     types = paths.by_population(connection)
     if not types or paths.left_over(connection, types):
         life = connection.profile.freshness.shortest
         Enrolment.objects.filter(pk=enrolment.pk, due_at=None).update(due_at=now + life, due_reason="daily")
-    Enrolment.objects.filter(pk=enrolment.pk).update(pulled_at=now)
+    Enrolment.objects.filter(pk=enrolment.pk).update(pulled_at=now, **also)
 
 
 def open_pulls() -> int:
@@ -288,7 +301,8 @@ def waiting_items(pull_id: UUID | None = None) -> list[UUID]:
     rows = _takeable(now).filter(unsent)
     running = Pull.objects.filter(pk=pull_id) if pull_id else Pull.objects.filter(pk__in=rows.order_by().values("pull"))
     found: list[tuple[int, float, UUID]] = []
-    for pull in running.select_related("connection__registration"):
+    wide = ("probing", "call_seconds", "connection__registration__vendor_profile")
+    for pull in running.select_related("connection__registration").only(*wide):
         found += _of_pull(pull, rows.filter(pull=pull), now)
     ids = [pk for _, _, pk in sorted(found, key=lambda each: each[:2])[:ITEMS_A_TICK]]
     WorkItem.objects.filter(pk__in=ids).update(published_at=now)
@@ -299,11 +313,14 @@ def _of_pull(pull: Pull, rows: QuerySet[WorkItem], now: datetime) -> list[tuple[
     """(rank, order, item) of those that may be under way now, beside those that are."""
     if pull.probing:
         return list(rows.values_list("rank", "rank_order", "pk")[:1])
-    asked = list(rows.filter(rank=Rank.ASKED).values_list("rank", "rank_order", "pk")[:ITEMS_A_TICK])
+    first = list(rows.values_list("rank", "rank_order", "pk")[:ITEMS_A_TICK])  # by rank: what staff wait for leads
+    if not first:
+        return []
+    asked = [each for each in first if each[0] == Rank.ASKED]
     named = Q(published_at__gte=now - REPUBLISH) & ~Q(not_before__gt=F("published_at"))
     under_way = pull.items.filter(Q(lease_until__gt=now) | named, state=WorkItem.State.QUEUED).count()
     free = max(pace.width(pull) - under_way - len(asked), 0)
-    return asked + list(rows.filter(rank__gt=Rank.ASKED).values_list("rank", "rank_order", "pk")[:free])
+    return first[: len(asked) + free]
 
 
 def hint_next(pull_id: UUID) -> None:
@@ -323,6 +340,8 @@ def finish_pulls(pull_id: UUID | None = None) -> None:
     """Close the running pulls (or this one) whose items are all done."""
     running = Pull.objects.filter(state=Pull.State.RUNNING)
     if pull_id is not None:
+        if WorkItem.objects.filter(pull_id=pull_id, state=WorkItem.State.QUEUED).exists():
+            return
         running = running.filter(pk=pull_id)
     waiting = running.exclude(items__state=WorkItem.State.QUEUED).exclude(bulk_job__state__in=BulkJob.OPEN)
     for pk in waiting.values_list("pk", flat=True):

@@ -1,13 +1,11 @@
 """Pages of the connection itself: a source record as received, our public keys, an invitation."""
 
-import ipaddress
 import json
 import logging
 import re
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
@@ -16,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_safe
 
-from emr import access, audit, invitations, keys
+from emr import access, audit, invitations, keys, visits
 from emr.models import Invitation, Resource, User
 
 log = logging.getLogger(__name__)
@@ -67,21 +65,11 @@ def jwks(request: HttpRequest, environment: str) -> HttpResponse:
     """The JWKS (RFC 7517) a vendor checks our client assertions with. Public; never touches the session."""
     document = keys.jwks(environment)
     try:
-        keys.note_hit(environment, _caller(request), request.headers.get("User-Agent", "").replace("\x00", ""))
+        agent = request.headers.get("User-Agent", "").replace("\x00", "")
+        keys.note_hit(environment, visits.address_of(request), agent)
     except DatabaseError:
         log.warning("a reader of the JWKS was not noted")  # who asks gets the keys all the same
     return JsonResponse(document, headers={"Cache-Control": "public, max-age=300"})
-
-
-def _caller(request: HttpRequest) -> str:
-    """The address that asks: of the connection, or what our own proxies (TRUSTED_PROXY_COUNT) say of it."""
-    proxies = settings.ALLAUTH_TRUSTED_PROXY_COUNT
-    told = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
-    text = told[-proxies] if 0 < proxies <= len(told) else request.META.get("REMOTE_ADDR", "")
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        return "0.0.0.0"  # noqa: S104 - "not known", nothing is bound to it
 
 
 @never_cache

@@ -8,11 +8,13 @@ from django.db import transaction
 from django.db.models import F
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from emr import access, audit, audit_export
 from emr.models import AuditEvent
+from emr.sign_in import ask_to_confirm
 
 PAGE = 50
 
@@ -33,7 +35,13 @@ def trail(request: HttpRequest, practice_id: UUID) -> HttpResponse:
 @require_POST
 @access.may(access.Act.AUDIT)
 def export(request: HttpRequest, practice_id: UUID) -> HttpResponse:
-    """All of the practice's events as NDJSON of FHIR R4 AuditEvent, this download's own among them."""
+    """All of the practice's events as NDJSON of FHIR R4 AuditEvent, this download's own among them.
+
+    For somebody who confirmed recently who they are; otherwise that first, and then the trail, which has the button.
+    """
+    asked = ask_to_confirm(request, back=reverse("emr:audit-trail", args=[practice_id]))
+    if asked is not None:
+        return asked
     with transaction.atomic():
         practice = access.practice_or_404(request.user, practice_id)
         last = audit.record(audit.Action.READ_AUDIT, by=request.user, practice=practice, detail="exported as FHIR")

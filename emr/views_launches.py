@@ -13,7 +13,7 @@ from django.utils import timezone, translation
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_POST, require_safe
 
-from emr import launch_browser, launch_words, launches, scope_words, views_launches_ehr
+from emr import launch_browser, launch_words, launches, scope_words, views_launches_ehr, visits
 from emr.launch_browser import unlisted
 from emr.launch_words import LANGUAGES, Ending
 from emr.models import ClientRegistration, Connection, Launch, PatientInvitation
@@ -48,6 +48,8 @@ def begin(request: HttpRequest) -> HttpResponse:
         return _closed(request, closed.reason)
     language = language_of(request, invitation.language)
     key = launch_browser.key_for(request)
+    if not visits.may_begin(visits.address_of(request)):
+        return refusal(request, launches.LaunchRefused("LAUNCH_TOO_MANY"))
     try:
         address = launches.begin(invitation, browser_key=key)
     except launches.LaunchRefused as refused:
@@ -67,7 +69,10 @@ def callback(request: HttpRequest) -> HttpResponse:
     """
     try:
         finished = launches.finish(
-            request.GET, browser_key=launch_browser.key_of(request), redirect_uri=settings.PUBLIC_URL + request.path
+            request.GET,
+            browser_key=launch_browser.key_of(request),
+            redirect_uri=settings.PUBLIC_URL + request.path,
+            visitor=visits.address_of(request),
         )
     except launches.LaunchRefused as refused:
         response = refusal(request, refused)

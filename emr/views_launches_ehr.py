@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from emr import catalogue, launch_browser, launches, scope_words
+from emr import catalogue, launch_browser, launches, scope_words, visits
 from emr.launch_browser import unlisted
 from emr.models import Connection, Enrolment, Launch, User
 
@@ -27,16 +27,19 @@ def launch(request: HttpRequest) -> HttpResponse:
 
     A GET that writes, as SMART has it; all it can begin is one sign-in at an EMR we know.
     """
+    address = visits.address_of(request)
     try:
-        connection = launches.connection_of_server(request.GET.get("iss", ""))
+        connection = launches.connection_of_server(request.GET.get("iss", ""), address)
         user = request.user if isinstance(request.user, User) else None
         if user is None and not _signs_in(connection):
             return redirect(f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': request.get_full_path()})}")
+        if not visits.may_begin(address):
+            raise launches.LaunchRefused("LAUNCH_TOO_MANY")
         key = launch_browser.key_for(request)
-        address = launches.begin_ehr(connection, request.GET.get("launch", ""), user=user, browser_key=key)
+        onward = launches.begin_ehr(connection, request.GET.get("launch", ""), user=user, browser_key=key)
     except launches.LaunchRefused as problem:
         return refused(request, problem.code, problem.launch)
-    return launch_browser.remember(HttpResponse(status=302, headers={"Location": address}), key)
+    return launch_browser.remember(HttpResponse(status=302, headers={"Location": onward}), key)
 
 
 def arrived(request: HttpRequest, finished: launches.Finished) -> HttpResponse:

@@ -14,6 +14,7 @@ from sandbox.access_scopes import REGISTRABLE, default_scopes
 ALGORITHMS = ("RS384", "ES384")
 AUTH_METHODS = ("private_key_jwt", "client_secret_basic", "client_secret_post", "none")
 MIN_SECRET = 16
+TEXTS = ("jwks_url", "auth_method", "client_secret", "name", "launch_url")
 BACKEND_TYPES = ("backend-single", "backend-bulk")
 APP_TYPES = (*BACKEND_TYPES, "patient", "provider")
 
@@ -37,6 +38,7 @@ class RegisteredClient:
         auth_method: the one way it proves itself at the token endpoint (RFC 8414 names).
         client_secret: for the two ``client_secret`` methods, 16 characters or more.
         name: what the sign-in pages call it; the client id when blank.
+        launch_url: where the EMR opens a ``provider`` app from its own screen; none means it is not offered there.
     """
 
     client_id: str
@@ -49,6 +51,7 @@ class RegisteredClient:
     auth_method: str = "private_key_jwt"
     client_secret: str = field(default="", repr=False)
     name: str = ""
+    launch_url: str = ""
 
     def __post_init__(self) -> None:
         if self.app_type not in APP_TYPES:
@@ -61,6 +64,8 @@ class RegisteredClient:
         for uri in self.redirect_uris:
             if not is_fetchable(uri) or "#" in uri:
                 raise RegistrationError("redirect_uris must be https, or http on loopback, without a fragment")
+        if self.launch_url and not (is_fetchable(self.launch_url) and self.app_type == "provider"):
+            raise RegistrationError("launch_url is a provider app's, and https, or http on loopback")
         unknown = sorted(set(self.scopes) - REGISTRABLE)
         if unknown:
             raise RegistrationError(f"scopes not offered here: {' '.join(unknown)}")
@@ -115,8 +120,8 @@ def from_json(document: Mapping[str, Any]) -> RegisteredClient:
         fields[name] = tuple(several.split() if isinstance(several, str) else several or ())
     if not isinstance(fields.get("client_id"), str):
         raise RegistrationError("client_id is required")
-    if not all(isinstance(fields.get(name, ""), str) for name in ("jwks_url", "auth_method", "client_secret", "name")):
-        raise RegistrationError("jwks_url, auth_method, client_secret and name are texts")
+    if not all(isinstance(fields.get(name, ""), str) for name in TEXTS):
+        raise RegistrationError(f"{', '.join(TEXTS)} are texts")
     try:
         return RegisteredClient(**fields)
     except TypeError as error:
@@ -135,6 +140,10 @@ class ClientRegistry:
     def get(self, client_id: object) -> RegisteredClient | None:
         """The client of that id, whatever its state."""
         return self._clients.get(client_id) if isinstance(client_id, str) else None
+
+    def all(self) -> list[RegisteredClient]:
+        """Every client, in the order of their registration."""
+        return list(self._clients.values())
 
     def register(self, client: RegisteredClient) -> None:
         """Adds the client, or replaces the one of the same id."""

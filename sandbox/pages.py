@@ -14,6 +14,7 @@ from sandbox.messages import HTML, Response
 
 SIGN_IN = "/oauth/oauth2/sign-in"
 APPS = "/oauth/oauth2/apps"
+HOME = "/oauth/oauth2/home"
 # How many people a page names.
 SHOWN = 40
 STYLE = (
@@ -31,9 +32,9 @@ SEVERAL = {
 
 
 def page(title: str, body: str, *, status: int = 200, leads_to: str = "") -> Response:
-    """A page. ``leads_to``: the redirect URI its form may end at (Chromium holds form-action against redirects)."""
-    parts = urlsplit(leads_to)
-    targets = f"'self' {parts.scheme}://{parts.netloc}" if leads_to else "'self'"
+    """A page. ``leads_to``: where its form may end (Chromium holds form-action against redirects), blanks between."""
+    places = [urlsplit(address) for address in leads_to.split()]
+    targets = " ".join(["'self'", *dict.fromkeys(f"{parts.scheme}://{parts.netloc}" for parts in places)])
     policy = (
         f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; form-action {targets}; "
         "frame-ancestors 'none'; base-uri 'none'"
@@ -106,20 +107,27 @@ def picker_page(
     visit: str, patients: Sequence[StoredResource], leads_to: str, find: str, problem: str = ""
 ) -> Response:
     """Whose chart?"""
+    fields = (
+        patient_fields(patients, find)
+        + button("Continue", "decision", "choose")
+        + button("Cancel", "decision", "deny", checks=False)
+    )
+    return page("Choose a patient", alert(problem) + form(SIGN_IN, {"visit": visit}, fields), leads_to=leads_to)
+
+
+def patient_fields(patients: Sequence[StoredResource], find: str) -> str:
+    """Patients to choose one of, and a search among them."""
     choices = "".join(
         f'<label><input type="radio" name="patient" value="{escape(one.id)}"> {escape(display_name(one))}, '
         f"born {escape(one.birth_date or 'unknown')}</label>"
         for one in patients[:SHOWN]
     )
     more = f"<p>{len(patients) - SHOWN} more: type part of a name.</p>" if len(patients) > SHOWN else ""
-    fields = (
+    return (
         f'<label>Part of a name <input name="find" value="{escape(find)}"></label>'
         + button("Find", "decision", "find", checks=False)
         + f"<fieldset><legend>Patient</legend>{choices or '<p>Nobody of that name.</p>'}</fieldset>{more}"
-        + button("Continue", "decision", "choose")
-        + button("Cancel", "decision", "deny", checks=False)
     )
-    return page("Choose a patient", alert(problem) + form(SIGN_IN, {"visit": visit}, fields), leads_to=leads_to)
 
 
 def consent_page(

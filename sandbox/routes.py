@@ -5,7 +5,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from email.utils import formatdate
 
-from sandbox import authorize, bulk, control, discovery, faults, fhir, generic, grants_apps, grants_status, id_tokens
+from sandbox import (
+    authorize,
+    bulk,
+    control,
+    discovery,
+    faults,
+    fhir,
+    generic,
+    grants_apps,
+    grants_status,
+    home,
+    id_tokens,
+)
 from sandbox.calls import FHIR_ROOT, OAUTH_ROOT, Call, classify
 from sandbox.config import GENERIC, VENDOR
 from sandbox.messages import Refusal, Request, Response, json_response, outcome_response
@@ -24,6 +36,7 @@ FHIR_SERVERS = {VENDOR: fhir.answer, GENERIC: generic.answer}
 PAGES: dict[str, Answerer] = {
     "sign-in": authorize.step,
     "apps": grants_apps.answer,
+    "home": home.answer,
     "style.json": lambda state, request: json_response(200, discovery.STYLE),
 }
 

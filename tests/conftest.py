@@ -9,7 +9,6 @@ from django.test import Client
 from emr import second_factor, walls
 from emr.models import Membership, Practice, User
 
-
 # What Django itself writes about the models when they are migrated: to make it anew takes longer than most tests.
 KEPT_TABLES = frozenset({"django_content_type", "auth_permission"})
 

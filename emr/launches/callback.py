@@ -51,13 +51,15 @@ class Finished:
         return self.grant.user
 
 
-def finish(params: Params, *, browser_key: str, redirect_uri: str) -> Finished:
+def finish(params: Params, *, browser_key: str, redirect_uri: str, visitor: str = "") -> Finished:
     """Take the answer of an authorization server. redirect_uri: the address it came to, without its query.
+
+    visitor: the network address it came from; of what belongs to no launch so many a minute are audited one by one.
 
     Raises LaunchRefused with a code of the catalogue for every refusal; each is audited. Never in a transaction.
     """
-    said = _said(params)
-    launch = _launch_of(said)
+    said = _said(params, visitor)
+    launch = _launch_of(said, visitor)
     _check(launch, browser_key, redirect_uri)
     try:
         with calls.door_to(launch.connection) as door:
@@ -71,26 +73,26 @@ def finish(params: Params, *, browser_key: str, redirect_uri: str) -> Finished:
         raise refusal(error.code, launch, detail=error.detail) from None
 
 
-def _said(params: Params) -> dict[str, str]:
+def _said(params: Params, visitor: str) -> dict[str, str]:
     """The parameters we read, each at most once: a doubled one may mean two things to two readers."""
     said: dict[str, str] = {}
     for name in _SINGLE:
         values = params.getlist(name)
         if name == "state" and len(values) != 1:
-            raise refusal("LAUNCH_STATE_MISSING")
+            raise refusal("LAUNCH_STATE_MISSING", visitor=visitor)
         if len(values) > 1:
-            raise refusal("LAUNCH_ANSWER", detail=f"{name} is doubled")
+            raise refusal("LAUNCH_ANSWER", detail=f"{name} is doubled", visitor=visitor)
         said[name] = str(values[0]) if values else ""
     if not said["state"]:
-        raise refusal("LAUNCH_STATE_MISSING")
+        raise refusal("LAUNCH_STATE_MISSING", visitor=visitor)
     return said
 
 
-def _launch_of(said: Mapping[str, str]) -> Launch:
+def _launch_of(said: Mapping[str, str], visitor: str) -> Launch:
     rows = Launch.objects.select_related("connection__practice", "connection__registration", "practice", "user")
     launch = rows.select_related("invitation").filter(state_digest=digest(said["state"])).first()
     if launch is None:
-        raise refusal("AUTHZ_STATE")
+        raise refusal("AUTHZ_STATE", visitor=visitor)
     return launch
 
 

@@ -4,7 +4,7 @@ import logging
 
 from django.utils import timezone
 
-from emr import audit
+from emr import audit, visits
 from emr.models import Launch, User
 
 log = logging.getLogger(__name__)
@@ -24,9 +24,16 @@ class LaunchRefused(Exception):
         self.detail = detail
 
 
-def refusal(code: str, launch: Launch | None = None, *, detail: str = "", by: User | None = None) -> LaunchRefused:
-    """Note and audit a refusal; the caller raises it. `detail`: text safe to keep."""
+def refusal(
+    code: str, launch: Launch | None = None, *, detail: str = "", by: User | None = None, visitor: str = ""
+) -> LaunchRefused:
+    """Note and audit a refusal; the caller raises it. `detail`: text safe to keep.
+
+    visitor: the address it came from, where it belongs to no launch and so anybody can cause it again and again.
+    """
     log.info("launch refused: %s", code)
+    if launch is None and visitor and not visits.to_be_written(visitor):
+        return LaunchRefused(code, None, detail)
     if launch is not None and code not in SAYS_NOTHING:
         # What became of it first stays.
         Launch.objects.filter(pk=launch.pk, outcome_code="").update(outcome_code=code)

@@ -45,8 +45,10 @@ def begin_ehr(
     return _address(begun, browser_key, door)
 
 
-def connection_of_server(iss: str) -> Connection:
+def connection_of_server(iss: str, visitor: str = "") -> Connection:
     """The connection whose base the EMR names in `iss`, exactly. Raises LaunchRefused LAUNCH_UNKNOWN_SERVER.
+
+    visitor: as in `finish`.
 
     Nothing is sent to a server we do not know: it would learn what our client may do there.
     """
@@ -58,7 +60,7 @@ def connection_of_server(iss: str) -> Connection:
     found = rows.filter(base_url=base, registration__app_type=AppType.PROVIDER).exclude(state=Connection.State.REVOKED)
     connection = found.order_by("created_at").first() if base else None
     if connection is None:
-        raise refusal("LAUNCH_UNKNOWN_SERVER")
+        raise refusal("LAUNCH_UNKNOWN_SERVER", visitor=visitor)
     return connection
 
 

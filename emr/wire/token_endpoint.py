@@ -217,6 +217,6 @@ def _code(answer: Answer, document: dict[str, Any] | None, words: list[str], cod
         return "AUTHZ_APP_NOT_ACTIVATED"
     if document is not None and answer.status in (400, 401, 403) and codes.get(""):
         return codes[""]
-    if answer.status == 401:
-        return "TOK_INVALID_CLIENT"
-    return "" if document is None else "TOK_REFUSED"
+    if document is None:
+        return "" if answer.status in (400, 403, 404) else "TOK_REFUSED"  # a gateway's page, or who knows what
+    return "TOK_INVALID_CLIENT" if answer.status == 401 else "TOK_REFUSED"

@@ -112,10 +112,10 @@ def connect(connection: Connection) -> None:
         raise ChildFailed(f"the connection does not work: {why.title}. {connection.reason_detail}")
 
 
-def enrol(connection: Connection, sandbox: Sandbox) -> int:
-    """Enrol every patient the sandbox lists for the demo. Returns how many are new."""
-    listed = loopback.get_json(f"{sandbox.control}/patients")["patients"]
-    return roster.enrol(connection, [patient["id"] for patient in listed], Enrolment.KnownBy.LIST)
+def enrol(connection: Connection, sandbox: Sandbox, *, without: str = "") -> int:
+    """Enrol every patient the sandbox lists for the demo, but for one. Returns how many are new."""
+    listed = [patient["id"] for patient in loopback.get_json(f"{sandbox.control}/patients")["patients"]]
+    return roster.enrol(connection, [one for one in listed if one != without], Enrolment.KnownBy.LIST)
 
 
 def expected_seconds(connection: Connection, patients: int) -> float:

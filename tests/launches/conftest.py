@@ -2,14 +2,22 @@
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.core.cache.backends.locmem import LocMemCache
 
 from emr.models import Practice, SigningKey
 from tests.emr.conftest import JwksServer, jwks_server, key_material, signing_key, unlimited  # noqa: F401
 from tests.launches import place as places
 from tests.launches.apps import SITE
 from tests.launches.place import Place
+
+
+@pytest.fixture(autouse=True)
+def nobody_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Visits are counted by address and minute; all tests have one address."""
+    monkeypatch.setattr("emr.visits.cache", LocMemCache(uuid4().hex, {}))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Every call counts: exact numbers at small size, and what writes nothing."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from emr import pulls, schedule, validate
+from emr import pulls, schedule, tokens, validate
 from emr.models import Connection, Pull, Resource, TypeOutcome, WorkItem
 from tests.emr.conftest import Connect
 from tests.pulls.conftest import calls, enrol, tick, work
@@ -155,3 +156,56 @@ def test_a_worker_killed_anywhere_leaves_no_trace(
     assert pull.state == Pull.State.COMPLETE
     assert not WorkItem.objects.exclude(state=WorkItem.State.DONE).exists()
     assert calls(control) - before <= undisturbed.calls + 1  # the page the dead had asked for
+
+
+# --- statements, counted ---
+
+
+def test_types_not_granted_end_in_one_commit(connect: Connect) -> None:
+    connection, control = connect(patients=1, page_size=1000)
+    connection.registration.scopes = "system/Patient.read system/Procedure.read"
+    connection.registration.save()
+    enrol(connection, control)
+    with CaptureQueriesContext(database) as seen:
+        pull = work(connection)
+    commits = [row["sql"] for row in seen if row["sql"].startswith('UPDATE "emr_workitem" SET "cursor"')]
+    # Patient, Procedure, all the others at once, the references, and the end.
+    assert (pull.state, pull.calls, len(commits)) == ("complete", 2, 5)
+    outcomes = dict(TypeOutcome.objects.values_list("resource_type", "outcome"))
+    granted = {kind for kind, outcome in outcomes.items() if outcome == "complete"}
+    assert granted == {"Patient", "Procedure", "Medication"}
+    assert set(outcomes) == set(connection.profile.planned_types)
+    assert {outcomes[kind] for kind in set(outcomes) - granted} == {"not-permitted"}
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["good all the time", "at its end after each call"])
+def test_a_run_looks_its_token_up_when_it_may_have_ended(
+    connect: Connect, ended: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, control = connect(patients=1, page_size=1000)
+    enrol(connection, control)
+    asked: list[tokens.Access] = []
+    find = tokens.system_access
+
+    def looked_up(*args: Any) -> tokens.Access:
+        found = find(*args)
+        asked.append(replace(found, fresh_until=timezone.now()) if ended else found)
+        return asked[-1]
+
+    monkeypatch.setattr(tokens, "system_access", looked_up)
+    pull = work(connection)
+    assert pull.state == "complete"
+    assert len(asked) == (pull.calls if ended else 1)
+
+
+def test_an_incomplete_pass_leaves_the_earlier_complete_one_noted(connect: Connect) -> None:
+    connection, control = connect(patients=1, page_size=1000)
+    enrol(connection, control)
+    work(connection)
+    before = TypeOutcome.objects.get(resource_type="Condition")
+    control.fault("forbid-type", match={"type": "Condition"}, times=1)
+    schedule.request_pull(connection, "again")
+    work(connection)
+    after = TypeOutcome.objects.get(resource_type="Condition")
+    assert (after.pk, after.outcome, after.confirmed_at) == (before.pk, "not-permitted", before.confirmed_at)
+    assert after.attempted_at > before.attempted_at

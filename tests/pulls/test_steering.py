@@ -228,7 +228,7 @@ def test_a_failed_page_is_announced_again_within_two_seconds(connect: Connect, p
     schedule.open_pulls()
     item = schedule.waiting_items()[0]
     pulls.run(item)
-    assert published[-1] == (item, 1.0)
+    assert published[-1] == (item, 0.5)
     assert schedule.waiting_items() == []  # announced already
     row = WorkItem.objects.get()
     assert row.not_before is not None

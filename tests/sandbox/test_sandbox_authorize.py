@@ -425,3 +425,47 @@ def test_orders_for_the_way_back(launch: Launch) -> None:
     for kind, status in [("redirect-mismatch", 400), ("client-refused", 401), ("swap-error-403", 403)]:
         order(here.control, kind, path="/authorize")
         assert send(here.url())[0] == status
+
+
+def test_a_clinician_opens_an_app_on_the_emrs_own_screen(connect: Connect) -> None:
+    """EHR launch by hand: who, which patient, which app; then the app's launch URL with an opaque handle."""
+    address = "http://127.0.0.1:9/emr/launch"
+    app = connect(
+        patients=2, client={"app_type": "provider", "redirect_uris": (REDIRECT,), "launch_url": address, "name": "Ours"}
+    )
+    here = Launched(app)
+    home = f"{here.origin}/oauth/oauth2/home"
+    assert "dr." in send(home)[2]
+    password = ("password", "headache-sandbox")
+    patient = here.patients[1]
+    stranger = send(home, [("username", username_of(here.control, patient)), password])
+    assert "not a clinician" in stranger[2]
+    screen = send(home, [("username", clinician(here.control)), password])[2]
+    assert "Open Ours" in screen
+
+    def visit(page: str) -> tuple[str, str]:
+        return "visit", page.partition('name="visit" value="')[2].partition('"')[0]
+
+    screen = send(home, [visit(screen), ("app", CLIENT_ID)])[2]
+    assert "Choose a patient." in screen
+    used = visit(screen)
+    status, location, _ = send(home, [used, ("patient", patient), ("app", CLIENT_ID)])
+    assert (status, location.partition("?")[0]) == (303, address)
+    told = answer_of(location)
+    assert told["iss"] == [here.base]
+    scopes = "launch openid fhirUser user/Patient.read"
+    code = answer_of(send(here.url(launch=told["launch"][0], scope=scopes))[1])["code"][0]
+    assert code
+    assert send(home, [used, ("patient", patient), ("app", CLIENT_ID)])[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("app_type", "launch_url"),
+    [("patient", "http://127.0.0.1:9/emr/launch"), ("provider", "http://app.example/launch"), ("provider", 7)],
+    ids=["a patient app", "plain http elsewhere", "no text"],
+)
+def test_a_launch_url_is_a_provider_apps_and_safe(connect: Connect, app_type: str, launch_url: object) -> None:
+    app = connect(patients=1)
+    client = {"client_id": "x", "jwks_url": "http://127.0.0.1:9/jwks", "app_type": app_type, "launch_url": launch_url}
+    answer = app.web.send("POST", "/control/clients", json.dumps(client).encode(), Content_Type="application/json")
+    assert answer.status == 400
