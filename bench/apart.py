@@ -50,6 +50,12 @@ def _figures(process: subprocess.Popen[str]) -> Iterator[Figure]:
         raise RuntimeError(f"a part of the benchmark ended with status {process.returncode}")
 
 
+def highest_memory() -> float:
+    """MB that this process has held at most (Linux). Not ru_maxrss: a child begins with its parent's."""
+    told = Path("/proc/self/status").read_text("ascii")
+    return int(next(line for line in told.splitlines() if line.startswith("VmHWM:")).split()[1]) / 1024
+
+
 def main(module: str, function: str, *arguments: str) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what runs inside is ended too
     django.setup()

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
-from bench.faults_processes import process_figures
+from bench.faults_processes import real_processes
 from bench.faults_pulls import fault_figures
 from bench.figure import Figure
 
 
 def figures() -> Iterator[Figure]:
-    yield from fault_figures()
-    yield from process_figures()
+    with real_processes() as scenes:
+        yield from fault_figures()
+        yield from scenes

@@ -32,21 +32,24 @@ from headachemd.demo.supervisor import die_with_parent
 from patients.models import Entry
 
 PRACTICES, PATIENTS, WORKERS = 5, 9, 4
-KILLS, FLUSHED_AT, TIMES_SENT, RESTARTS = 20, 40, 50, 3
+KILLS = int(os.environ.get("BENCH_KILLS", "20"))
+FLUSHED_AT, TIMES_SENT, RESTARTS = 40, 50, 3
 SCENE_SECONDS = 200.0
 SANDBOX = ("--patients", str(PATIENTS), "--page-size", "200", "--limit", "100000", "--latency-ms", "60")
 
 
-def process_figures() -> Iterator[Figure]:
+@contextmanager
+def real_processes() -> Iterator[Iterator[Figure]]:
+    """Starts the scenes; their figures come as they end, some minutes later."""
     missing = absent()
     if missing:
-        yield Figure(f"real processes: not measured, this machine has no {missing}", 0)
+        yield iter([Figure(f"real processes: not measured, this machine has no {missing}", 0)])
         return
     with restartable() as servers:
         where = (servers.folder, str(servers.redis_port), str(servers.postgres_port))
         urls = {"database_url": servers.database_url, "redis_url": servers.redis_url}
         with part("bench.faults_processes", "scenes", *where, **urls) as figures:
-            yield from figures
+            yield figures
 
 
 def scenes(folder: str, redis_port: str, postgres_port: str) -> Iterator[Figure]:
@@ -142,14 +145,14 @@ class Stage:
     # --- servers ---
 
     def lose_redis(self) -> int:
-        self._until_queued()
+        self._fill_queue()
         self.servers.kill_redis()
         time.sleep(2)
         self.servers.start_redis()
         return 0
 
     def flush_redis(self) -> int:
-        self._until_queued()
+        self._fill_queue()
         with redis.Redis.from_url(settings.REDIS_URL) as server:
             server.flushall()
         return 0
@@ -162,13 +165,17 @@ class Stage:
         return RESTARTS * WORKERS
 
     def send_often(self) -> int:
-        for item in WorkItem.objects.filter(state=WorkItem.State.QUEUED).values_list("pk", flat=True):
-            for _ in range(TIMES_SENT):
-                schedule.publish("emr.tasks.run_item", item)
+        self._send(TIMES_SENT)
         return 0
 
-    def _until_queued(self) -> None:
-        """Until the messages of all items are out and the workers have begun."""
+    def _send(self, times: int) -> None:
+        for item in WorkItem.objects.filter(state=WorkItem.State.QUEUED).values_list("pk", flat=True):
+            for _ in range(times):
+                schedule.publish("emr.tasks.run_item", item)
+
+    def _fill_queue(self) -> None:
+        """A message for every item, where the engine sends only so many at a time as are of use; until they are out."""
+        self._send(1)
         until = time.monotonic() + 30
         while time.monotonic() < until:
             with redis.Redis.from_url(settings.REDIS_URL) as server:

@@ -1,19 +1,22 @@
 """Faults on the way, one kind at a time: what is lost, what is asked for twice, how long the next try waits.
 
-The engine runs in this process, as a worker would run it: each item when it may be taken, again when it says so.
+The engine runs in this process, as two workers would run it: each item when it may be taken, again when it says so.
 """
 
 import random
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID
 
+from django.db import connection as database
+
 from bench.figure import Figure
-from bench.practice import practice, rows, without_broker, work
+from bench.practice import Bench, practice, rows, without_broker, work
 from emr import pulls, schedule
 from emr.journey import Step
 from emr.models import Quarantine
@@ -85,13 +88,25 @@ def pull(kind: Kind | None, seed: int = 1) -> Told:
             order = dict(kind.order) if kind else {}
             bench.fault(order.pop("kind"), match={"path": f"/fhir/r4/{bench.code}/", "nth": nth}, **order)
         schedule.open_pulls()
-        work(bench)
+        _two_workers(bench)
         struck = sum(order["struck"] for order in bench.get("faults")["faults"])
         found = rows(bench.connection)
         if Quarantine.objects.filter(practice=bench.connection.practice).exists():
             raise RuntimeError("whole resources were put into quarantine")
         entries = Entry.objects.filter(patient__practice=bench.connection.practice).count()
         return Told(found, entries, bench.calls(), struck, waits)
+
+
+def _two_workers(bench: Bench) -> None:
+    def worker() -> None:
+        try:
+            work(bench)
+        finally:
+            database.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(worker) for _ in range(2)]:
+            done.result()
 
 
 @contextmanager

@@ -162,14 +162,18 @@ def work(bench: Bench, seconds: float = 150.0) -> None:
     """As a worker does: the most urgent item that may be taken, until none is left."""
     until = time.monotonic() + seconds
     waiting = WorkItem.objects.filter(pull__connection=bench.connection, state=WorkItem.State.QUEUED)
-    while waiting.exists():
+    while True:
         if time.monotonic() > until:
             raise RuntimeError(f"{waiting.count()} items did not end")
         now = timezone.now()
         ready = waiting.filter(Q(not_before=None) | Q(not_before__lte=now)).filter(
             Q(pull__hold_until=None) | Q(pull__hold_until__lte=now), pull__state="running"
         )
-        item = ready.order_by("rank", "rank_order", "enrolment__created_at", "pk").first()
+        # Neither leased by another worker nor waited for.
+        ready = ready.filter(Q(lease_until=None) | Q(lease_until__lt=now)).order_by("rank", "rank_order", "pk")
+        item = ready.values_list("pk", flat=True).first()
+        if item is None and not waiting.exists():
+            return
         if item is None:
             bench.connection.refresh_from_db()
             if bench.connection.reason_code:
@@ -177,7 +181,7 @@ def work(bench: Bench, seconds: float = 150.0) -> None:
             time.sleep(0.05)
             schedule.open_pulls()  # half-opens what the breaker has paused
             continue
-        pulls.run(item.pk)
+        pulls.run(item)
 
 
 def rows(connection: Connection) -> set[tuple[str, ...]]:

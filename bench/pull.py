@@ -1,6 +1,6 @@
 """The pull engine: calls, limit, peers, store, memory, scale (bench/README.md says how to read it).
 
-The two minutes-long parts, the limit and the large practice, run beside the others, each in processes of its own.
+The limit takes its minutes whatever else runs: it runs beside the others, in processes of its own.
 """
 
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ from bench.pull_store import store_figures
 
 
 def figures() -> Iterator[Figure]:
-    yield from call_figures()
-    yield from store_figures()
     with both_kinds() as kinds:
+        yield from call_figures()
         yield from peer_figures()
+        yield from store_figures()
         with part("bench.pull_bulk", "bulk_figures") as memory:
             yield from memory
         with part("bench.pull_scale", "scale_figures") as scale:

@@ -44,8 +44,10 @@ PATIENCE_SECONDS = 2.5
 
 def outlasts_window(connection: Connection) -> bool:
     """True when what is queued needs more calls than one window has: then they are spread, and every window full."""
-    queued = WorkItem.objects.filter(pull__connection=connection, state=WorkItem.State.QUEUED).count()
-    return queued * len(connection.profile.plan) > connection.profile.calls_per_window
+    profile = connection.profile
+    enough = profile.calls_per_window // len(profile.plan) + 1
+    queued = WorkItem.objects.filter(pull__connection=connection, state=WorkItem.State.QUEUED)
+    return len(queued.values_list("pk", flat=True)[:enough]) >= enough
 
 
 def spend(connection: Connection, *, interactive: bool = False, spread: bool = False) -> None:

@@ -30,10 +30,8 @@ class Sign:
 
     @property
     def strength(self) -> int:
-        """0 for an OAuth code, 1 for words, 2 for a status alone, 3 for its class: the order of trial."""
-        if self.oauth or self.text:
-            return 0 if self.oauth else 1
-        return 3 if {"4xx", "5xx"}.intersection(map(str, self.status)) else 2
+        """0 for an OAuth code, 1 for words, 2 for a status alone: the order of trial."""
+        return 0 if self.oauth else 1 if self.text else 2
 
     def fits(self, seen: "Told") -> bool:
         return (
@@ -114,7 +112,7 @@ def explain(code: str) -> Explanation:
 
 def recognise(told: Told) -> str:
     """The code of a refusal; an unlisted code when nothing fits, or when two codes fit equally well."""
-    for strength in range(2 if told.status in _SAY_ALL else 0, 4):
+    for strength in range(2 if told.status in _SAY_ALL else 0, 3):
         found = {
             entry.code for entry in entries() for sign in entry.signs if sign.strength == strength and sign.fits(told)
         }

@@ -26,6 +26,8 @@ Outcome = TypeOutcome.Outcome
 
 # How often a page is asked for that may come by itself, by what the catalogue says of the failure; else once.
 TRIES = {"once": 2, "backs off": 3}
+# So long until the first of them; twice as long each further time.
+FIRST_WAIT = 0.5
 # A run hands its item back after this long, so that a task stays far below its time limit and a lease can be short.
 RUN_SECONDS = 20.0
 SLACK_SECONDS = 5.0
@@ -205,7 +207,7 @@ class Hold(ABC):
             raise Postponed(0)
         if self.cursor.tries < TRIES.get(catalogue.explain(error.code).retries, 1):
             self._commit(called=called)
-            raise Postponed(2.0 ** (self.cursor.tries - 1))
+            raise Postponed(FIRST_WAIT * 2 ** (self.cursor.tries - 1))
         if not called or doctor.stops_connection(error.code):
             self.cursor.tries = 0
             self._commit(called=called)

@@ -31,10 +31,11 @@ def claim(item_id: UUID) -> WorkItem | None:
     )
     if not taken:
         return None
-    rows = WorkItem.objects.select_related(
-        "enrolment__connection__registration", "pull__connection__practice", "pull__connection__registration"
-    )
-    return rows.filter(pk=item_id, lease=lease).first()
+    rows = WorkItem.objects.select_related("enrolment", "pull__connection__practice", "pull__connection__registration")
+    item = rows.filter(pk=item_id, lease=lease).first()
+    if item is not None and item.enrolment is not None and item.enrolment.connection_id == item.pull.connection_id:
+        item.enrolment.connection = item.pull.connection
+    return item
 
 
 def hand_back(item: WorkItem, seconds: float) -> None:

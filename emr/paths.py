@@ -4,6 +4,7 @@ The choice follows from the profile, the scopes and one stored probe. What the s
 reason and asked for patient by patient from then on; nothing is probed again unless an admin asks.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -49,8 +50,7 @@ def choose(connection: Connection) -> Choice:
     decided = max((row.decided_at for row in rows.values()), default=None)
     if may_export(connection):
         return Choice(Path.BULK, frozenset(), decided, because)
-    wanted = set(candidates(connection))
-    types = frozenset(row.resource_type for row in rows.values() if row.works and row.resource_type in wanted)
+    types = _working(connection, (row.resource_type for row in rows.values() if row.works))
     return Choice(Path.POPULATION if "Patient" in types else Path.PATIENTS, types, decided, because)
 
 
@@ -88,8 +88,14 @@ def candidates(connection: Connection) -> tuple[str, ...]:
 
 def by_population(connection: Connection) -> frozenset[str]:
     """The types asked for over all patients; none where that is not the path."""
-    choice = choose(connection) if connection.profile.population else None
-    return choice.types if choice is not None and choice.path == Path.POPULATION else frozenset()
+    if not connection.profile.population or may_export(connection):
+        return frozenset()
+    types = _working(connection, connection.sweeps.filter(works=True).values_list("resource_type", flat=True))
+    return types if "Patient" in types else frozenset()
+
+
+def _working(connection: Connection, types: Iterable[str]) -> frozenset[str]:
+    return frozenset(candidates(connection)).intersection(types)
 
 
 def left_over(connection: Connection, types: frozenset[str]) -> frozenset[str]:

@@ -238,7 +238,8 @@ class Run(Hold):
 
     def _record(self, resource_types: Iterable[str]) -> None:
         """How these types ended. An earlier complete pass stays noted: its rows are those on file."""
-        whole, others = [], []
+        whole: list[dict[str, str]] = []
+        others: list[dict[str, str]] = []
         for kind in resource_types:
             outcome, reason = self.journey.verdict(kind)
             said = (str(outcome), reason, self.journey.code(kind))

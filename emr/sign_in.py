@@ -63,19 +63,20 @@ def confirmed_recently(request: HttpRequest) -> bool:
     return bool(time.time() - max(times) < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT)
 
 
-def ask_to_confirm(request: HttpRequest) -> HttpResponse | None:
-    """None, or the way to the page that asks for password, code or passkey, and leads back to this address.
+def ask_to_confirm(request: HttpRequest, back: str = "") -> HttpResponse | None:
+    """None, or the way to the page that asks for password, code or passkey, and leads back (to this address if blank).
 
     What was posted is not kept meanwhile: it may hold secrets, and sessions lie in the database.
     """
     if confirmed_recently(request):
         return None
+    back = back or request.get_full_path()
     methods = StaffAccounts(request).get_reauthentication_methods(request.user)
     if methods:
-        return sessions.leave_for(request, methods[0]["url"], next=request.get_full_path())
+        return sessions.leave_for(request, methods[0]["url"], next=back)
     logout(request)  # signed in by an identity provider alone: it has to vouch anew
     messages.info(request, "Sign in again to go on.")
-    return sessions.leave_for(request, resolve_url(settings.LOGIN_URL), next=request.get_full_path())
+    return sessions.leave_for(request, resolve_url(settings.LOGIN_URL), next=back)
 
 
 def confirmed(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -125,5 +126,7 @@ def _sensitive(request: HttpRequest) -> bool:
     name = request.resolver_match.url_name or "" if request.resolver_match else ""
     if request.path == reverse("admin:logout"):
         return False
+    if name == "emr_signingkey_download":
+        return True
     forms = tuple(f"emr_{model}_{form}" for model in SENSITIVE_MODELS for form in ("add", "change", "delete"))
     return request.method == "POST" or name in forms

@@ -1,24 +1,23 @@
 """Bytes to rows: each resource as received, once; what cannot be kept as a resource goes to quarantine."""
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import connection as database
 from django.utils import timezone
 
-from emr import validate
+from emr import upserts, validate
 from emr.models import Connection, Quarantine, Resource
 from emr.wire import strictjson
 from emr.wire.fhir import Entry, patient_of
 
-_WRITTEN_ON_CHANGE = [
+_WRITTEN_ON_CHANGE = (
     "patient_fhir_id", "body", "content_hash", "query", "connection", "changed_at", "no_longer_sent_at",
     "entered_in_error", "unparsed",
-]  # fmt: skip
-_UNIQUE = ["practice", "resource_type", "fhir_id"]
+)  # fmt: skip
+_UNIQUE = ("practice", "resource_type", "fhir_id")
 
 
 @dataclass(frozen=True)
@@ -186,32 +185,12 @@ def _row(entry: Entry, content_hash: str, patient_fhir_id: str) -> dict[str, Any
 
 
 def _write(rows: list[dict[str, Any]], connection: Connection, query: str) -> None:
-    """Upsert, a row a statement: both drivers send one statement with many rows' values several times as quickly as
-    bulk_create sends one long statement."""
     now = timezone.now()
     shared = {
         "practice": connection.practice_id, "connection": connection.pk, "query": query, "first_seen_at": now,
         "changed_at": now, "no_longer_sent_at": None,
     }  # fmt: skip
-    fields = {each.name: each for each in Resource._meta.concrete_fields}
-    same = {name: fields[name].get_db_prep_save(value, database) for name, value in shared.items()}
-    key = fields["id"]
-
-    def values(row: dict[str, Any]) -> list[Any]:
-        every = {**row, **same, "id": key.get_db_prep_save(key.get_default(), database)}
-        return [every[name] for name in fields]
-
-    def columns(names: Iterable[str]) -> list[str]:
-        return [database.ops.quote_name(str(fields[name].column)) for name in names]
-
-    changes = ", ".join(f"{column} = EXCLUDED.{column}" for column in columns(_WRITTEN_ON_CHANGE))
-    sql = (
-        f"INSERT INTO {database.ops.quote_name(Resource._meta.db_table)} ({', '.join(columns(fields))}) "  # noqa: S608
-        f"VALUES ({', '.join(['%s'] * len(fields))}) "
-        f"ON CONFLICT ({', '.join(columns(_UNIQUE))}) DO UPDATE SET {changes}"
-    )
-    with database.cursor() as cursor:
-        cursor.executemany(sql, [values(row) for row in rows])
+    upserts.upsert(Resource, rows, unique=_UNIQUE, changes=_WRITTEN_ON_CHANGE, shared=shared)
 
 
 def _quarantined(entry: Entry, reason: str, connection: Connection, patient_fhir_id: str, query: str) -> Quarantine:

@@ -52,8 +52,9 @@ def system_access(connection: Connection, door: Door) -> Access:
     """
     scope = " ".join(sorted(connection.registration.scopes.split()))
     token, _ = SystemToken.objects.get_or_create(connection=connection, scope=scope)
-    if token.is_fresh(MARGIN):
-        return Access(token.access_token, token.granted_scope, token.generation)
+    if token.expires_at is not None and token.is_fresh(MARGIN):
+        fresh_until = token.expires_at - MARGIN
+        return Access(token.access_token, token.granted_scope, token.generation, fresh_until=fresh_until)
     now = timezone.now()
     claimed = SystemToken.objects.filter(
         Q(claimed_at=None) | Q(claimed_at__lt=now - CLAIM_LIFE), pk=token.pk, generation=token.generation
@@ -95,16 +96,18 @@ def refused(access: Access, error: WireError) -> None:
 @transaction.atomic
 def _persist(token: SystemToken, answer: smart.TokenAnswer, scope: str) -> Access:
     granted = scope if answer.scope is None else answer.scope
+    ends_at = timezone.now() + timedelta(seconds=answer.expires_in)
     SystemToken.objects.filter(pk=token.pk, generation=token.generation).update(
         access_token=fields.seal(token, "access_token", token.pk, answer.access_token),
         granted_scope=granted,
-        expires_at=timezone.now() + timedelta(seconds=answer.expires_in),
+        expires_at=ends_at,
         generation=F("generation") + 1,
         claimed_at=None,
     )
     told = f"obtained, generation {token.generation + 1}"
     audit.record(audit.Action.TOKEN, by=None, practice=token.connection.practice, object_id=token.pk, detail=told)
-    return Access(answer.access_token, granted, token.generation + 1)
+    fresh_until = ends_at - MARGIN
+    return Access(answer.access_token, granted, token.generation + 1, fresh_until=fresh_until)
 
 
 def _mint(connection: Connection, door: Door, scope: str, key: SigningKey | None = None) -> smart.TokenAnswer:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from emr import access, audit
+from emr.sign_in import confirmed
 from patients import exports, histories, pdf, printing
 from patients.models import Patient
 
@@ -52,6 +53,7 @@ def print_view(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @access.may(access.Act.EXPORT)
+@confirmed
 def exports_page(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What can be exported; a POST of `format` (csv or fhir) streams the file. Raises Http404 for another format."""
     now = timezone.now()

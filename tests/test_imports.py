@@ -24,7 +24,7 @@ RULES = {
     "emr.store": ("emr.models", "emr.upserts", "emr.validate", "emr.wire"),
     "emr.upserts": (),
     "emr.journey": ("emr.models", "emr.profiles"),
-    "patients": ("patients", "emr.models", "emr.signals", "emr.access", "emr.audit"),
+    "patients": ("patients", "emr.models", "emr.signals", "emr.access", "emr.audit", "emr.sign_in"),
     "patients.codes": ("patients.codes",),
     "patients.wording": (),
     "patients.headaches": ("patients.headaches", "patients.codes", "patients.wording"),

@@ -26,6 +26,8 @@ class TypeFilter(admin.SimpleListFilter):
 
 
 class ChartAdmin(MetadataAdmin):
+    ordering = ["-pk"]
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
         rows = super().get_queryset(request)
         return rows.defer(*rows.model.PHI_FIELDS)  # not even loaded

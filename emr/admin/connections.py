@@ -16,7 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from emr import catalogue, checklist, discovery, doctor, keys, letters, paths, reconnecting, roster, schedule
+from emr import audit, catalogue, checklist, discovery, doctor, keys, letters, paths, reconnecting, roster, schedule
 from emr.admin.bases import AuditedAdmin, record_change
 from emr.connecting_forms import ConnectionForm
 from emr.models import Connection, DirectoryEntry, DoctorReport, Enrolment, Letter, Practice
@@ -160,13 +160,20 @@ class ConnectionAdmin(AuditedAdmin):
     @admin.action(description="Test connection now", permissions=["change"])
     def check_now(self, request: HttpRequest, queryset: QuerySet[Connection]) -> None:
         for connection in queryset.select_related("practice", "registration"):
-            doctor.request(connection)
-            self.message_user(request, f"The self-test of {connection} was asked for; its steps appear on its page.")
+            with transaction.atomic():
+                self._ask_for_test(request, connection)
+                record_change(request, connection, "self-test asked for")
+
+    def _ask_for_test(self, request: HttpRequest, connection: Connection) -> None:
+        doctor.request(connection)
+        self.message_user(request, f"The self-test of {connection} was asked for; its steps appear on its page.")
 
     @admin.action(description="Pull all enrolled patients now", permissions=["change"])
     def pull_now(self, request: HttpRequest, queryset: QuerySet[Connection]) -> None:
         for connection in queryset.select_related("practice", "registration"):
-            due = schedule.request_pull(connection, "asked for by an admin")
+            with transaction.atomic():
+                due = schedule.request_pull(connection, "asked for by an admin")
+                _record_pull(request, connection, due)
             self.message_user(request, f"{connection}: {due} patients are due now.")
             if connection.state != Connection.State.ACTIVE:
                 self.message_user(
@@ -178,8 +185,9 @@ class ConnectionAdmin(AuditedAdmin):
     @admin.action(description="Find out anew how records can be fetched", permissions=["change"])
     def probe_anew(self, request: HttpRequest, queryset: QuerySet[Connection]) -> None:
         for connection in queryset.select_related("practice", "registration"):
-            paths.forget(connection)
-            record_change(request, connection, "had the path of pulls found out anew")
+            with transaction.atomic():
+                paths.forget(connection)
+                record_change(request, connection, "had the path of pulls found out anew")
             self.message_user(request, f"{connection}: the next pull finds out whether it can ask for all at once.")
 
     # --- buttons of the checklist ---
@@ -231,7 +239,7 @@ class ConnectionAdmin(AuditedAdmin):
         }
 
     def _test(self, request: HttpRequest, connection: Connection) -> None:
-        self.check_now(request, Connection.objects.filter(pk=connection.pk))
+        self._ask_for_test(request, connection)
 
     def _retry(self, request: HttpRequest, connection: Connection) -> None:
         due = reconnecting.fetch_missing(connection)
@@ -282,6 +290,16 @@ class ConnectionAdmin(AuditedAdmin):
             raise Http404
         letter = letters.write(connection, kind)
         return redirect(reverse("admin:emr_letter_change", args=[letter.pk]))
+
+
+def _record_pull(request: HttpRequest, connection: Connection, due: int) -> None:
+    audit.record(
+        audit.Action.PULL,
+        by=request.user,
+        practice=connection.practice,
+        object_id=connection.pk,
+        detail=f"asked for {due} patients in the admin",
+    )
 
 
 def _checklist_context(connection: Connection) -> dict[str, Any]:

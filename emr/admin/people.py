@@ -113,6 +113,7 @@ class InvitationAdmin(AuditedAdmin):
     list_select_related = ["practice", "invited_by"]
     search_fields = ["email", "practice__name", "practice__code"]
     date_hierarchy = "created_at"
+    ordering = ["-created_at"]
     autocomplete_fields = ["practice"]
     actions = ["send_again"]
 

@@ -35,6 +35,7 @@ class EnrolmentAdmin(MetadataAdmin):
     list_filter = ["known_by", ("due_at", admin.EmptyFieldListFilter), "connection__practice"]
     list_select_related = _CONNECTION
     search_fields = ["due_reason", *_CONNECTION_SEARCH]
+    ordering = ["-pk"]
     search_help_text = "Our id, reason, practice, registration"
     fields = [
         "id", "connection", "known_by", "due_at", "due_reason", "whole", "asked_at", "next_appointment_at", "viewed_at",
@@ -116,6 +117,7 @@ class WorkItemAdmin(MetadataAdmin):
     list_filter = ["state", "pull__practice"]
     list_select_related = ["pull", "pull__connection__practice", "pull__connection__registration"]
     search_fields = ["reason", *(f"pull__{name}" for name in _CONNECTION_SEARCH)]
+    ordering = ["-pk"]
     search_help_text = "Our id, reason, practice, registration"
     fields = [
         "id", "pull", "enrolment", "state", "rank", "wanted_at", "attempts", "reason", "lease_until", "not_before",

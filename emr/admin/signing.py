@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from emr import fields, key_exports, keys, rotation, schedule
+from emr import audit, fields, key_exports, keys, rotation, schedule
 from emr.admin.bases import AuditedAdmin, MetadataAdmin, record_change
 from emr.connecting_forms import NewKeyForm
 from emr.forms import is_set
@@ -38,6 +38,7 @@ class SigningKeyAdmin(AuditedAdmin):
     list_display = ["kid", "environment", "algorithm", "state", "next_step", "created_at", "proved_at", "retired_at"]
     list_filter = ["environment", "algorithm", "state"]
     search_fields = ["kid"]
+    ordering = ["-created_at"]
     date_hierarchy = "created_at"
     actions = ["promote", "advance", "activate", "retire", "replace_at_once"]
 
@@ -131,6 +132,7 @@ class SigningKeyAdmin(AuditedAdmin):
 
     @admin.action(description="Take every key the step that is due", permissions=["change"])
     def advance(self, request: HttpRequest, queryset: QuerySet[SigningKey]) -> None:
+        audit.record(audit.Action.CONFIGURATION, by=request.user, detail="SigningKey: due steps asked for")
         self._publish(request, "What is due is being done: reload in a few seconds.")
 
     @admin.action(description="Activate untried (sign with this key from now on)", permissions=["change"])

@@ -16,6 +16,7 @@ class TokenAdmin(ReadOnly, admin.ModelAdmin):
         "connection__registration__name",
     ]
     list_select_related = ["connection__practice", "connection__registration"]
+    ordering = ["-pk"]
 
     @admin.display
     def access(self, row: SystemToken | Grant) -> str:

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from emr.models import Membership, Practice, User
+from emr.models import AuditEvent, Membership, Practice, User
 from headachemd.demo import totp
 from tests.accounts.doors import PASSWORD, code, enrolled
 from tests.browser.conftest import shoot
@@ -85,6 +85,7 @@ def test_a_passkey_is_added_and_signs_in_without_a_password(
     page.get_by_role("button", name="Sign out").click()
     page.get_by_role("button", name="Sign in with a passkey").click()
     expect(page.get_by_role("heading", name="Patients", level=1)).to_be_visible()
+    assert AuditEvent.objects.filter(action="sign-in", user=alice).count() == 2  # by password, then by passkey
     page.goto(f"{live_server.url}/accounts/second-factor/webauthn/")
     expect(page.get_by_role("row")).to_have_count(2)
     assert complaints == []

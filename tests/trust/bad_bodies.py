@@ -111,7 +111,7 @@ QUARANTINED: dict[str, Make] = {
     "type a number": _with("resourceType", lambda c: c.randrange(10**6)),
     "type a list": _with("resourceType", lambda c: ["Condition", _words(c)]),
     "type with a slash": _with("resourceType", lambda c: f"Condition/{_words(c)}"),
-    "type too long": _with("resourceType", lambda c: "C" + _words(c, c.randint(60, 200))),
+    "type too long": _with("resourceType", lambda c: "C" + _words(c, c.randint(64, 200))),
     "another patient": _with("subject", lambda c: {"reference": f"Patient/{_words(c)}"}),
     "another patient, whole address": _with(
         "subject", lambda c: {"reference": f"https://x.example/Patient/{_words(c)}"}

@@ -9,21 +9,16 @@ import json
 import random
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from functools import wraps
 from http.cookies import SimpleCookie
 from typing import Any
-from unittest import mock
 
 from django.contrib import admin
 from django.db import connection, transaction
 from django.http import HttpResponse
 from django.test import Client
-from django.urls import URLPattern
 
-from emr import access, walls
+from emr import walls
 from emr.models import (
     ClientRegistration,
     Connection,
@@ -42,6 +37,7 @@ from tests.trust import addresses
 from tests.trust.rows import Rows
 
 CANARIES = {"A": "Qacanary", "B": "Qbcanary"}
+NAMES = {"A": "Alder Clinic", "B": "Birch Clinic"}
 HTML = {"host": "127.0.0.1"}
 METHODS = ("get", "post", "head", "htmx")
 MALFORMED = ("not-an-id", "00000000", "%27%20OR%201%3D1--", "..%2f..%2fetc", "٣" * 8)
@@ -84,8 +80,8 @@ class World:
     @classmethod
     def make(cls) -> "World":
         practices = {
-            "A": Practice.objects.create(name="Alder Clinic", code="AAAAAA"),
-            "B": Practice.objects.create(name="Birch Clinic", code="BBBBBB"),
+            "A": Practice.objects.create(name=NAMES["A"], code="AAAAAA"),
+            "B": Practice.objects.create(name=NAMES["B"], code="BBBBBB"),
         }
         rows = {key: Rows(practice, CANARIES[key]) for key, practice in practices.items()}
         people = {key: _chart(practice, CANARIES[key]) for key, practice in practices.items()}
@@ -175,6 +171,8 @@ def _urls(world: World, route: str) -> Iterator[tuple[str, str]]:
     if route.startswith("admin/") and "<path:object_id>" in route:
         yield from _admin_urls(world, route)
         return
+    if route == "admin/autocomplete/":
+        yield from ((f"/{route}{query}", "") for query in _autocompletes())
     names = addresses.names(route)
     if not names:
         yield addresses.made_up(route), ""
@@ -192,6 +190,15 @@ def _urls(world: World, route: str) -> Iterator[tuple[str, str]]:
     yield addresses.made_up(route, {name: addresses.random_id() for name in names}), ""
     for bad in MALFORMED:
         yield addresses.made_up(route, dict.fromkeys(names, bad)), ""
+
+
+def _autocompletes() -> Iterator[str]:
+    """Every list to choose from that the admin could fetch, whether a form of today has it or not."""
+    for model in admin.site._registry:
+        for each in model._meta.concrete_fields:
+            if each.is_relation and each.related_model in admin.site._registry:
+                meta = model._meta
+                yield f"?app_label={meta.app_label}&model_name={meta.model_name}&field_name={each.name}&term="
 
 
 def _admin_urls(world: World, route: str) -> Iterator[tuple[str, str]]:
@@ -217,6 +224,10 @@ def faults(probe: Probe) -> list[str]:
         f"the canary of {key}" for key, word in CANARIES.items()
         if key != probe.actor.practice and word.lower().encode() in content.lower()
     ]  # fmt: skip
+    if probe.actor.practice and not probe.route.startswith("accounts/"):  # a sign-in page names its practice
+        found += [
+            f"the name of {key}" for key in NAMES.keys() - {probe.actor.practice} if NAMES[key].encode() in content
+        ]
     if answer.status_code >= 500:
         found.append(f"status {answer.status_code}")
     administered = probe.actor.name == "superuser" and probe.route.startswith("admin/")
@@ -287,65 +298,3 @@ def told(outcome: Outcome) -> str:
         f"{probe.method.upper()} {probe.route} by {probe.actor.name} (row of {probe.owner or 'nobody'}): {wrong}"
         for probe, wrong in outcome.found[:20]
     )
-
-
-# --- seeded faults -----------------------------------------------------------------------------------------
-
-_open: ContextVar[bool] = ContextVar("_open", default=False)
-
-
-@dataclass(frozen=True)
-class Fault:
-    name: str
-    route: str
-
-
-def seeded() -> list[Fault]:
-    """One for each staff route that names a row: the one place that decides lets everything pass there."""
-    return [
-        Fault(f"{route} scopes nothing", route)
-        for route, pattern in routes()
-        if getattr(pattern.callback, "members_only", False) and addresses.names(route)
-    ]
-
-
-@contextmanager
-def broken(fault: Fault) -> Iterator[None]:
-    """While it lasts, that route alone forgets to ask whose practice a row is."""
-    pattern = next(pattern for route, pattern in routes() if route == fault.route)
-    before, scoped, chosen = pattern.callback, access._allowed, access.practice_or_404
-
-    @wraps(before)
-    def careless(*args: Any, **kwargs: Any) -> Any:
-        token = _open.set(True)
-        try:
-            return before(*args, **kwargs)
-        finally:
-            _open.reset(token)
-
-    def allowed(user: Any, *args: Any) -> Any:
-        return list(Practice.objects.values_list("pk", flat=True)) if _open.get() else scoped(user, *args)
-
-    def practice_or_404(user: Any, practice_id: uuid.UUID) -> Practice:
-        return Practice.objects.get(pk=practice_id) if _open.get() else chosen(user, practice_id)
-
-    _swap(pattern, careless)
-    try:
-        with (
-            mock.patch.object(access, "_allowed", allowed),
-            mock.patch.object(access, "practice_or_404", practice_or_404),
-        ):
-            yield
-    finally:
-        _swap(pattern, before)
-
-
-def _swap(pattern: URLPattern, callback: Any) -> None:
-    pattern.callback = callback
-
-
-def probes_of_strangers(world: World, route: str) -> Iterator[Probe]:
-    """Those of B's people for A's rows: they have every right there but the practice."""
-    for probe in probes(world, [route]):
-        if probe.owner == "A" and probe.actor.practice == "B":
-            yield probe

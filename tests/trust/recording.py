@@ -20,6 +20,7 @@ class Recording:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             timeout = 5
+            disable_nagle_algorithm = True  # head and body are written apart: the second would wait for 40 ms
 
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode("latin-1")

@@ -71,15 +71,17 @@ class Rows:
             return models.NOT_PROVIDED
         if field.null:
             return None
-        if (
-            self.canary
-            and field.name in getattr(model, "PHI_FIELDS", ())
-            and isinstance(field, models.CharField | models.TextField)
-        ):
-            room = (field.max_length or 200) - len(self.canary)
-            if room >= 4 and not field.choices:
-                return f"{self.canary}{next(_numbers)}"
-        return _made_up(field)
+        named = self._named(field) if self.canary and field.name in getattr(model, "PHI_FIELDS", ()) else None
+        return _made_up(field) if named is None else named
+
+    def _named(self, field: Any) -> Any:
+        """A patient's own value with the canary in it; None for a column that has no room for it."""
+        if isinstance(field, models.JSONField):
+            return {"family": self.canary, "given": self.canary}
+        if not isinstance(field, models.CharField | models.TextField) or field.choices:
+            return None
+        room = (field.max_length or 200) - len(self.canary)
+        return f"{self.canary}{next(_numbers)}" if room >= 4 else None
 
     def _related(self, model: type[models.Model], field: Any) -> Any:
         target = field.related_model

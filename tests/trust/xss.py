@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from html.parser import HTMLParser
 from typing import Any
 
@@ -17,6 +18,7 @@ from emr.wire import strictjson
 from patients import projection
 from patients.models import Patient
 from sandbox.charts import chart
+from sandbox.charts.practice import medications
 from tests.pages import charts
 
 MARK = "xq7"
@@ -71,6 +73,7 @@ TYPES = {
 }
 # What makes a record what it is: with these gone it would not be shown at all.
 _LEFT = {"resourceType", "id", "reference", "system", "code", "fhirVersion", "url"}
+EACH = 5  # records of a type, of different make-up
 PAGES = ("", "timeline/", "print/", "exports/", "assessments/")
 
 
@@ -91,7 +94,7 @@ def _is_date(text: str) -> bool:
 
 def person_with(practice: Practice, payload: str, number: int) -> tuple[Patient, set[str]]:
     """A generated chart with the payload in it, on file and projected; and which types it holds."""
-    records = [copy.deepcopy(record) for record in chart(1, seed=7, today=datetime.date(2026, 11, 21))]
+    records = copy.deepcopy(_records())
     person = next(record for record in records if record["resourceType"] == "Patient")
     old, new = person["id"], f"x{number}"
     text = json.dumps([attacked(record, payload) for record in records]).replace(f"Patient/{old}", f"Patient/{new}")
@@ -118,6 +121,25 @@ def person_with(practice: Practice, payload: str, number: int) -> tuple[Patient,
     found = Patient.objects.get(practice=practice, fhir_id=new)
     charts.enrol(found)
     return found, {row.resource_type for row in rows}
+
+
+@cache
+def _records() -> list[dict[str, Any]]:
+    """A few records of every type there is, the Medications among them that the orders refer to."""
+    whole = list(chart(1, seed=7, today=datetime.date(2026, 11, 21), booked=True))
+    kept: list[dict[str, Any]] = []
+    for kind in dict.fromkeys(record["resourceType"] for record in whole):
+        own = [record for record in whole if record["resourceType"] == kind]
+        by_shape = {(*sorted(record), _heading(record)): record for record in own}
+        kept += list(by_shape.values())[:EACH]
+    asked = {record["medicationReference"]["reference"] for record in kept if "medicationReference" in record}
+    drugs = medications(7, datetime.date(2026, 11, 21))
+    return [drug for drug in drugs if f"Medication/{drug['id']}" in asked] + kept
+
+
+def _heading(record: dict[str, Any]) -> str:
+    category = record.get("category")
+    return json.dumps(category)[:200]
 
 
 class _Shapes(HTMLParser):
