@@ -18,8 +18,8 @@ from django.db import connection as database
 from bench.figure import Figure
 from bench.practice import Bench, practice, rows, without_broker, work
 from emr import pulls, schedule
-from emr.journey import Step
 from emr.models import Quarantine
+from emr.pulling.journey import Step
 from emr.wire.http import WireError
 from patients.models import Entry
 

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from bench.figure import Figure, is_query
-from emr import second_factor
+from emr.accounts import second_factor
 from emr.models import ClientRegistration, Connection, Enrolment, Membership, Practice, Resource, TypeOutcome
 from emr.wire import strictjson
 from patients import projection

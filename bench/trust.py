@@ -20,9 +20,9 @@ from django.utils import timezone
 from bench.figure import Figure
 from bench.page import patient_with
 from emr import access, audit, audit_chain, fields, resealing, walls
+from emr.accounts.second_factor import SecondFactorRequired
+from emr.accounts.sessions import SessionLimits
 from emr.models import ClientRegistration, Connection, Practice, SystemToken
-from emr.second_factor import SecondFactorRequired
-from emr.sessions import SessionLimits
 from patients.models import Patient
 from tests.conftest import member, signed_in
 from tests.trust import bad_bodies, browsing, canaries, hostile, probing, seeding, tampering, xss

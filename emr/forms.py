@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.utils import timezone
 
-from emr import invitations, second_factor
+from emr.accounts import invitations, second_factor
 from emr.models import Invitation, Membership, User
 
 

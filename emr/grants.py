@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from emr import calls, client_auth, discovery, doctor, fields, launches
 from emr.bearers import NoAccess, TokenBusy
-from emr.disconnecting import Disconnected, disconnect
+from emr.launches.disconnecting import Disconnected, disconnect
 from emr.models import ClientRegistration, Connection, Grant, PatientInvitation, Practice, User
 from emr.refreshing import ASK_AGAIN, CLAIM_LIFE, access, end
 from emr.wire import authorize

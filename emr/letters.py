@@ -17,7 +17,8 @@ from django.db.models import F
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from emr import catalogue, key_exports, keys, rotation, scopes_advice
+from emr import catalogue, keys
+from emr.connecting import key_exports, rotation, scopes_advice
 from emr.models import Connection, JwksHit, Letter, SigningKey
 from emr.profiles.connecting import Portal
 

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from django.db.models import Count
 from django.utils import timezone
 
-from emr import breaker, budget, catalogue, paths
+from emr import budget, catalogue
 from emr.bulk import standing
-from emr.journey import Journey
 from emr.models import Connection, Pull, TypeOutcome, WorkItem
+from emr.pulling import breaker, paths
+from emr.pulling.journey import Journey
 
 Outcome = TypeOutcome.Outcome
 # The pace is that of the last minutes: longer than the window of the call limit, so that its bursts even out.

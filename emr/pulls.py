@@ -9,26 +9,11 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from emr import (
-    appointments,
-    breaker,
-    calls,
-    freshness,
-    leases,
-    merges,
-    paths,
-    population,
-    probing,
-    references,
-    schedule,
-    signals,
-    store,
-    tokens,
-    upserts,
-)
-from emr.holds import SLACK_SECONDS, Ask, Hold, LeaseLost, Postponed, missing
-from emr.journey import NOT_GRANTED, Journey, Outcome, Step
+from emr import calls, freshness, schedule, signals, store, tokens, upserts
 from emr.models import Enrolment, Pull, TypeOutcome, WorkItem
+from emr.pulling import appointments, breaker, leases, merges, paths, population, probing, references
+from emr.pulling.holds import SLACK_SECONDS, Ask, Hold, LeaseLost, Postponed, missing
+from emr.pulling.journey import NOT_GRANTED, Journey, Outcome, Step
 from emr.wire import fhir
 from emr.wire.http import Door, Timeouts
 

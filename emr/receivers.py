@@ -18,7 +18,8 @@ from django.db.models.signals import post_delete, post_init, post_save
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from emr import people_audit, schedule, second_factor, sessions
+from emr import schedule
+from emr.accounts import people_audit, second_factor, sessions
 from emr.audit import Action
 from emr.models import Membership, User
 from emr.signals import history_opened

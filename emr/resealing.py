@@ -13,7 +13,8 @@ from django.apps import apps
 from django.db import transaction
 from django.db.models import Model
 
-from emr import audit, second_factor
+from emr import audit
+from emr.accounts import second_factor
 from emr.fields import Sealed, SecretField, SecretUnreadable, is_newest, seal, unseal
 
 BATCH = 250  # rows of one transaction: on SQLite no other writer waits longer than that

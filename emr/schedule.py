@@ -13,7 +13,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from emr import audit, breaker, freshness, pace, paths
+from emr import audit, freshness
 from emr.models import (
     BulkJob,
     Connection,
@@ -23,6 +23,7 @@ from emr.models import (
     User,
     WorkItem,
 )
+from emr.pulling import breaker, pace, paths
 
 log = logging.getLogger(__name__)
 

@@ -5,24 +5,12 @@ from uuid import UUID
 
 from celery import shared_task
 
-from emr import (
-    audit_chain,
-    calls,
-    doctor,
-    grants,
-    launches,
-    look_ups,
-    pulls,
-    quarantine,
-    rotation,
-    schedule,
-    tokens,
-    visits,
-    waiting,
-)
+from emr import audit_chain, calls, doctor, grants, launches, look_ups, pulls, quarantine, schedule, tokens, visits
 from emr.bulk import opening, running
 from emr.bulk import waiting as exports_waiting
+from emr.connecting import rotation
 from emr.models import Connection
+from emr.pulling import waiting
 
 
 @shared_task

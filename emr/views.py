@@ -14,7 +14,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_safe
 
-from emr import access, audit, invitations, keys, visits
+from emr import access, audit, keys, visits
+from emr.accounts import invitations
 from emr.models import Invitation, Resource, User
 
 log = logging.getLogger(__name__)

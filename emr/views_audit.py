@@ -13,8 +13,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from emr import access, audit, audit_export
+from emr.accounts.sign_in import ask_to_confirm
 from emr.models import AuditEvent
-from emr.sign_in import ask_to_confirm
 
 PAGE = 50
 

@@ -13,9 +13,12 @@ from django.utils import timezone, translation
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_POST, require_safe
 
-from emr import launch_browser, launch_words, launches, scope_words, views_launches_ehr, visits
-from emr.launch_browser import unlisted
-from emr.launch_words import LANGUAGES, Ending
+from emr import launches, views_launches_ehr, visits
+from emr.launches import browser as launch_browser
+from emr.launches import scope_words
+from emr.launches import words as launch_words
+from emr.launches.browser import unlisted
+from emr.launches.words import LANGUAGES, Ending
 from emr.models import ClientRegistration, Connection, Launch, PatientInvitation
 
 

@@ -15,8 +15,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from emr import catalogue, launch_browser, launches, scope_words, visits
-from emr.launch_browser import unlisted
+from emr import catalogue, launches, visits
+from emr.launches import browser as launch_browser
+from emr.launches import scope_words
+from emr.launches.browser import unlisted
 from emr.models import Connection, Enrolment, Launch, User
 
 

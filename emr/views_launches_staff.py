@@ -17,11 +17,12 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from emr import access, audit, catalogue, consents, grants, launches, qr
+from emr import access, audit, catalogue, grants, launches, qr
 from emr.access import Act
 from emr.demographics import Person, folded
-from emr.launch_forms import KnownPatientForm, NewPatientForm, patient_connections
-from emr.launch_links import address_of
+from emr.launches import consents
+from emr.launches.forms import KnownPatientForm, NewPatientForm, patient_connections
+from emr.launches.links import address_of
 from emr.models import Grant, PatientInvitation, Practice, Resource, User
 from emr.views_launches import portal_of
 

@@ -10,7 +10,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
-from emr import audit, identity_providers, second_factor, sessions
+from emr import audit
+from emr.accounts import identity_providers, second_factor, sessions
 from emr.models import IdentityProvider
 from emr.wire.errors import WireError
 

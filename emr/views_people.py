@@ -12,11 +12,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from emr import access, audit, break_glass, invitations, second_factor, sessions
+from emr import access, audit
 from emr.access import Act
+from emr.accounts import break_glass, invitations, second_factor, sessions
+from emr.accounts.sign_in import confirmed
 from emr.forms import InvitationForm
 from emr.models import BreakGlass, Invitation, Membership, Practice, User
-from emr.sign_in import confirmed
 
 reads_and_posts = require_http_methods(["GET", "HEAD", "POST"])
 

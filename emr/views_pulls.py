@@ -21,8 +21,9 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
-from emr import access, audit, breaker, changes, paths, progress, schedule
+from emr import access, audit, progress, schedule
 from emr.models import Connection, Enrolment, Practice, Pull, Quarantine, Resource
+from emr.pulling import breaker, changes, paths
 
 _STEPS = {"pause": breaker.pause, "resume": breaker.resume, "cancel": schedule.cancel}
 _ROWS = Pull.objects.select_related("practice", "connection__practice", "connection__registration", "bulk_job")

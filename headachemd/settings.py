@@ -138,8 +138,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "emr.sessions.SessionLimits",
-    "emr.second_factor.SecondFactorRequired",
+    "emr.accounts.sessions.SessionLimits",
+    "emr.accounts.second_factor.SecondFactorRequired",
 ]
 ROOT_URLCONF = "headachemd.urls"
 WSGI_APPLICATION = "headachemd.wsgi.application"
@@ -168,7 +168,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
-ACCOUNT_ADAPTER = "emr.sign_in.StaffAccounts"
+ACCOUNT_ADAPTER = "emr.accounts.sign_in.StaffAccounts"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
@@ -181,7 +181,7 @@ ACCOUNT_EMAIL_NOTIFICATIONS = True  # the owner learns of a changed password or 
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 600  # seconds a confirmation (or the sign-in) is good for
 # Shared by all web processes, through the cache: 5 wrong passwords an account in 5 minutes, 10 an address in a minute.
 ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/5m/key"}
-MFA_ADAPTER = "emr.second_factor.SealedSecrets"
+MFA_ADAPTER = "emr.accounts.second_factor.SealedSecrets"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_FORMS = {
     "authenticate": "emr.forms.SignInCode",
@@ -191,8 +191,8 @@ MFA_FORMS = {
 MFA_TOTP_TOLERANCE = 1  # a phone's clock is off, and people type slowly; no code is taken twice
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = False
-USERSESSIONS_ADAPTER = "emr.sessions.AuditedSessions"
-# Both limits are held by the server (emr.sessions); the browser warns so long before the idle one.
+USERSESSIONS_ADAPTER = "emr.accounts.sessions.AuditedSessions"
+# Both limits are held by the server (emr.accounts.sessions); the browser warns so long before the idle one.
 SESSION_IDLE_SECONDS = 60 * env.int("SESSION_IDLE_MINUTES", default=15)
 SESSION_WARN_SECONDS = 120
 SESSION_ABSOLUTE_SECONDS = 3600 * env.int("SESSION_HOURS", default=12)

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from emr import access, audit
-from emr.sign_in import confirmed
+from emr.accounts.sign_in import confirmed
 from patients import exports, histories, pdf, printing
 from patients.models import Patient
 

@@ -6,7 +6,8 @@ import pytest
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.test import Client
 
-from emr import second_factor, walls
+from emr import walls
+from emr.accounts import second_factor
 from emr.models import Membership, Practice, User
 
 # What Django itself writes about the models when they are migrated: to make it anew takes longer than most tests.

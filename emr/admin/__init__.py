@@ -10,6 +10,7 @@ from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.contrib import admin
 
+from emr.accounts.sign_in import guard_admin
 from emr.admin import (
     auditing,
     charts,
@@ -25,7 +26,6 @@ from emr.admin import (
     signing,
     tokens,
 )
-from emr.sign_in import guard_admin
 
 __all__ = [
     "auditing",

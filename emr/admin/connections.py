@@ -16,10 +16,12 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from emr import audit, catalogue, checklist, discovery, doctor, keys, letters, paths, reconnecting, roster, schedule
+from emr import audit, catalogue, discovery, doctor, keys, letters, roster, schedule
 from emr.admin.bases import AuditedAdmin, record_change
-from emr.connecting_forms import ConnectionForm
+from emr.connecting import checklist, reconnecting
+from emr.connecting.forms import ConnectionForm
 from emr.models import Connection, DirectoryEntry, DoctorReport, Enrolment, Letter, Practice
+from emr.pulling import paths
 
 _NOT_CHECKED = "Not checked yet: press “Test” above."
 

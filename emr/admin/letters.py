@@ -12,8 +12,9 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 
-from emr import checklist, letters
+from emr import letters
 from emr.admin.bases import MetadataAdmin, record_change
+from emr.connecting import checklist
 from emr.models import Letter
 
 

@@ -10,7 +10,7 @@ from django.db.models import Count, ManyToManyField, QuerySet
 from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest
 
-from emr import invitations, second_factor
+from emr.accounts import invitations, second_factor
 from emr.admin.bases import AuditedAdmin, record_change
 from emr.forms import InvitationForm, MembershipForm
 from emr.models import Invitation, Membership, Practice, User

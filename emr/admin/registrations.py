@@ -9,9 +9,10 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from emr import checklist, keys, scopes_advice
+from emr import keys
 from emr.admin.bases import AuditedAdmin, MetadataAdmin
-from emr.connecting_forms import RegistrationForm
+from emr.connecting import checklist, scopes_advice
+from emr.connecting.forms import RegistrationForm
 from emr.models import ClientRegistration, DirectoryEntry
 
 

@@ -17,9 +17,10 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from emr import audit, fields, key_exports, keys, rotation, schedule
+from emr import audit, fields, keys, schedule
 from emr.admin.bases import AuditedAdmin, MetadataAdmin, record_change
-from emr.connecting_forms import NewKeyForm
+from emr.connecting import key_exports, rotation
+from emr.connecting.forms import NewKeyForm
 from emr.forms import is_set
 from emr.models import Grant, JwksHit, SigningKey
 

@@ -11,8 +11,8 @@ from emr.bulk import progressing
 from emr.bulk.opening import DUE_REASON, FELL_BACK
 from emr.bulk.steps import MOST_SECONDS, Step
 from emr.bulk.verdicts import words
-from emr.holds import Postponed
 from emr.models import BulkItem, BulkJob, BulkSeen, Pull
+from emr.pulling.holds import Postponed
 from emr.tokens import Access
 from emr.wire import bulk, scopes
 from emr.wire.http import Door, NeverAgain, TryAgain, WireError

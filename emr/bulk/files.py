@@ -8,13 +8,14 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from emr import calls, merges, roster, store
+from emr import calls, roster, store
 from emr.bulk import progressing
 from emr.bulk.opening import DUE_REASON
 from emr.bulk.steps import Step
 from emr.bulk.verdicts import words
-from emr.holds import Postponed
 from emr.models import BulkItem, BulkJob, BulkMember, BulkSeen, Enrolment, Resource
+from emr.pulling import merges
+from emr.pulling.holds import Postponed
 from emr.wire import fhir, ndjson
 from emr.wire.http import Door, TryAgain
 from emr.wire.refusals import Gone, issues_of

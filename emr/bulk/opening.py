@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from emr.models import BulkItem, BulkJob, ClientRegistration, Connection, Pull
-from emr.paths import may_export
+from emr.pulling.paths import may_export
 
 State = BulkJob.State
 # What `_since` may miss (late imports, a patient new to the group) comes with the next export of everything.

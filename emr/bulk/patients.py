@@ -11,8 +11,8 @@ from emr.bulk import progressing, verdicts
 from emr.bulk.opening import DUE_REASON
 from emr.bulk.steps import Step
 from emr.bulk.verdicts import Outcome, Verdict
-from emr.holds import Postponed
 from emr.models import BulkItem, BulkSeen, Enrolment, Resource, TypeOutcome
+from emr.pulling.holds import Postponed
 
 # So many patients are told of between two commits; a history takes some 50 ms to rebuild.
 BATCH = 25

@@ -14,8 +14,8 @@ from emr.bulk.files import FileStep
 from emr.bulk.patients import PatientsStep
 from emr.bulk.steps import Step
 from emr.bulk.verdicts import words
-from emr.holds import LeaseLost, Postponed
 from emr.models import BulkItem, Pull
+from emr.pulling.holds import LeaseLost, Postponed
 from emr.wire.bulk import Gone
 from emr.wire.http import TryAgain, WireError
 

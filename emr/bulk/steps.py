@@ -11,10 +11,11 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from emr import calls, doctor, leases, tokens
+from emr import calls, doctor, tokens
 from emr.bulk.verdicts import words
-from emr.holds import LeaseLost, Postponed
 from emr.models import BulkItem, BulkJob, Pull
+from emr.pulling import leases
+from emr.pulling.holds import LeaseLost, Postponed
 from emr.wire.bulk import Gone, Unauthorized
 from emr.wire.http import Door, Throttled, TryAgain
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from emr import catalogue
-from emr.journey import NOT_GRANTED
 from emr.models import BulkItem, BulkJob, TypeOutcome
+from emr.pulling.journey import NOT_GRANTED
 
 Outcome = TypeOutcome.Outcome
 ENDED = (BulkJob.State.COMPLETE, BulkJob.State.INCOMPLETE)

@@ -9,8 +9,9 @@ from uuid import UUID
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from emr import leases, schedule
+from emr import schedule
 from emr.models import BulkItem, BulkJob, Connection, Pull
+from emr.pulling import leases
 
 Kind, State = BulkItem.Kind, BulkItem.State
 # The export's own step rests while its files and patients are worked on.

@@ -13,7 +13,8 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from emr import base_urls, calls, keys, scopes_advice
+from emr import calls, keys
+from emr.connecting import base_urls, scopes_advice
 from emr.doctor.case import Case, Step
 from emr.doctor.findings import Finding, Verdict
 from emr.doctor.watch import PATIENCE, WatchedDoor

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from django.db import transaction
 from django.utils import timezone
 
-from emr import access, audit, calls, catalogue, client_auth, disconnecting, discovery, fields, keys, refreshing
-from emr.launches import identity
+from emr import access, audit, calls, catalogue, client_auth, discovery, fields, keys, refreshing
+from emr.launches import disconnecting, identity
 from emr.launches.invitations import digest
 from emr.launches.refusals import LaunchRefused, refusal
 from emr.models import Connection, Enrolment, FhirUser, Grant, Launch, PatientInvitation, User

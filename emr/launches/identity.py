@@ -6,10 +6,11 @@ from datetime import date
 from django.db import transaction
 from django.utils import timezone
 
-from emr import audit, calls, demographics, disconnecting, fields, refreshing, roster, schedule
+from emr import audit, calls, demographics, fields, refreshing, roster, schedule
 from emr.bearers import NoAccess, TokenBusy
 from emr.demographics import Person, folded
 from emr.doctor.state import activate
+from emr.launches import disconnecting
 from emr.models import Connection, Enrolment, Grant, PatientInvitation, User
 from emr.wire import fhir
 from emr.wire.errors import Throttled, WireError

@@ -44,7 +44,7 @@ class User(Row, AbstractBaseUser, PermissionsMixin):
     # Part of what each session is signed with: one more ends them all.
     session_generation = models.PositiveIntegerField(default=0, editable=False)
 
-    # Not a column: the practice a session is limited to, set for the request by emr.sessions.
+    # Not a column: the practice a session is limited to, set for the request by emr.accounts.sessions.
     only_practice: uuid.UUID | None = None
     # Likewise, set by emr.access: the practices whose charts are open to this person by breaking the glass alone.
     behind_glass: frozenset[uuid.UUID] = frozenset()

@@ -91,7 +91,7 @@ class Pull(Row):
     started_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)
     hold_until = models.DateTimeField(null=True, help_text="the practice's calls are used up until then")
-    # The circuit breaker (emr.breaker): the same failure so many times in a row pauses the pull until a probe.
+    # The circuit breaker (emr.pulling.breaker): the same failure so many times in a row pauses the pull until a probe.
     failing_code = models.CharField(max_length=40, blank=True)
     failing_calls = models.PositiveSmallIntegerField(default=0)
     spared_types = models.JSONField(default=list, help_text="types that fail by themselves, while others are answered")
@@ -181,7 +181,7 @@ class WorkItem(Row):
 
 class Sweep(Row):
     """One resource type of a connection, asked for over all its patients at once: whether that works, and how far it
-    is. Found out once (emr.probing); what the server refuses later is noted and asked for patient by patient."""
+    is. Found out once (emr.pulling.probing); what the server refuses later is asked for patient by patient."""
 
     connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="sweeps")
     resource_type = models.CharField(max_length=40)

@@ -8,8 +8,9 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.template import Context
 
-from emr import access, sessions
+from emr import access
 from emr.access import Act, Standing
+from emr.accounts import sessions
 from emr.models import Practice, User
 
 register = template.Library()

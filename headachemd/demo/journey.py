@@ -8,7 +8,8 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Sum
 
-from emr import catalogue, keys, roster, schedule, second_factor
+from emr import catalogue, keys, roster, schedule
+from emr.accounts import second_factor
 from emr.models import (
     ClientRegistration,
     Connection,

@@ -5,7 +5,8 @@ The sandbox plays the vendor's portal, the patient's sign-in and the EMR's own s
 
 from dataclasses import dataclass
 
-from emr import consents, keys
+from emr import keys
+from emr.launches import consents
 from emr.models import ClientRegistration, Connection, Environment, FhirUser, User
 from headachemd.demo import loopback
 from headachemd.demo.place import Place

@@ -6,7 +6,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
-from emr import second_factor
+from emr.accounts import second_factor
 from emr.models import User
 from headachemd.demo import totp
 

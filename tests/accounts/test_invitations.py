@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
-from emr import invitations
+from emr.accounts import invitations
 from emr.models import AuditEvent, Invitation, Membership, Practice, User
 from tests.accounts.doors import code, enrolled, give_code
 from tests.conftest import signed_in

@@ -8,7 +8,7 @@ from django.core import mail
 from django.test import Client
 from django.urls import reverse
 
-from emr import invitations
+from emr.accounts import invitations
 from emr.models import AuditEvent, Invitation, Membership, Practice, User
 from tests.accounts.doors import enrolled
 from tests.conftest import member, signed_in

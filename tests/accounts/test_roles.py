@@ -12,8 +12,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from emr import access, break_glass
+from emr import access
 from emr.access import MAY, Act
+from emr.accounts import break_glass
 from emr.models import AuditEvent, BreakGlass, Membership, Practice, User
 from patients.models import Patient
 from tests.accounts.doors import PASSWORD

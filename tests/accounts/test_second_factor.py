@@ -15,7 +15,7 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
-from emr import second_factor
+from emr.accounts import second_factor
 from emr.fields import SecretUnreadable
 from emr.models import AuditEvent, Practice, User
 from tests.accounts.doors import SECRET, code, enrolled, give_code, give_password, through_both

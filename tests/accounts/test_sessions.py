@@ -10,7 +10,7 @@ from django.core import mail
 from django.test import Client
 from django.urls import reverse
 
-from emr import sessions
+from emr.accounts import sessions
 from emr.models import AuditEvent, Membership, Practice, User
 from tests.accounts.doors import PASSWORD, enrolled, through_both
 from tests.conftest import signed_in

@@ -7,7 +7,8 @@ from django.db.models import Model
 from django.test import Client
 from django.utils import timezone
 
-from emr import audit, invitations, keys, letters
+from emr import audit, keys, letters
+from emr.accounts import invitations
 from emr.models import (
     AuditEvent,
     BulkItem,

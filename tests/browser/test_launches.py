@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from emr import grants, launches, schedule
-from emr.launch_links import address_of
+from emr.launches.links import address_of
 from emr.models import Connection, FhirUser, Grant, PatientInvitation, User
 from patients.models import Patient
 from tests.browser.conftest import shoot

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from emr import paths, schedule
+from emr import schedule
 from emr.bulk import opening, running, waiting
 from emr.models import BulkJob, Connection, Pull, Quarantine, Resource, TypeOutcome
+from emr.pulling import paths
 from tests.bulk.conftest import ConnectBulk, Control, calls, export_again, on_file, tick, work
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("unlimited")]

@@ -14,8 +14,8 @@ from django.utils import timezone
 from emr import store
 from emr.bulk import opening, running, waiting
 from emr.bulk.steps import Step
-from emr.holds import LeaseLost
 from emr.models import BulkItem, BulkJob, Connection, Enrolment, Pull, Quarantine, Resource, TypeOutcome
+from emr.pulling.holds import LeaseLost
 from tests.bulk.conftest import ConnectBulk, on_file, work
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("unlimited")]

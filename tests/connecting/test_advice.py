@@ -7,7 +7,8 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
-from emr import base_urls, profiles, scopes_advice
+from emr import profiles
+from emr.connecting import base_urls, scopes_advice
 from emr.models import AuditEvent, ClientRegistration, Connection, DirectoryEntry, Practice
 from sandbox.access_scopes import SCOPES_SUPPORTED
 

@@ -9,7 +9,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape
 
-from emr import catalogue, checklist, doctor, keys, letters
+from emr import catalogue, doctor, keys, letters
+from emr.connecting import checklist
 from emr.models import (
     AuditEvent,
     ClientRegistration,

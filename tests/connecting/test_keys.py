@@ -13,7 +13,8 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
-from emr import key_exports, keys, pulls, roster, rotation, schedule
+from emr import keys, pulls, roster, schedule
+from emr.connecting import key_exports, rotation
 from emr.models import Connection, Enrolment, Environment, Grant, JwksHit, SigningKey, WorkItem
 from tests.connecting.test_pem import GOOD
 from tests.emr.conftest import Connect, JwksServer

@@ -10,7 +10,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from emr import key_exports, keys, letters
+from emr import keys, letters
+from emr.connecting import key_exports
 from emr.models import (
     ClientRegistration,
     Connection,

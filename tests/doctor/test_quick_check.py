@@ -3,8 +3,9 @@
 import pytest
 from django.utils import timezone
 
-from emr import calls, catalogue, doctor, waiting
+from emr import calls, catalogue, doctor
 from emr.models import Connection
+from emr.pulling import waiting
 from tests.doctor.situations import SITUATIONS, UNLISTED, Situation, Unlisted
 from tests.doctor.stage import Stage
 

@@ -13,9 +13,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections
 from django.utils import timezone
 
-from emr import calls, discovery, doctor, schedule, tasks, waiting
+from emr import calls, discovery, doctor, schedule, tasks
 from emr.doctor import reports
 from emr.models import Connection, DoctorReport, JwksHit, Practice
+from emr.pulling import waiting
 from tests.doctor.situations import TOKEN, WELL_KNOWN, answer, oauth, outcome
 from tests.doctor.situations import discovery as discovered
 from tests.doctor.stage import Stage, private_key, stage

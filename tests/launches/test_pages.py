@@ -13,8 +13,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone, translation
 
-from emr import catalogue, launch_browser, launch_words, launches, qr
-from emr.launch_links import address_of
+from emr import catalogue, launches, qr
+from emr.launches import browser as launch_browser
+from emr.launches import words as launch_words
+from emr.launches.links import address_of
 from emr.models import (
     AuditEvent,
     ClientRegistration,

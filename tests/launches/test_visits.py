@@ -8,7 +8,7 @@ from django.core.cache import cache
 from django.test import Client
 
 from emr import tasks, visits
-from emr.launch_links import address_of
+from emr.launches.links import address_of
 from emr.models import AuditEvent, Launch
 from tests.launches import signing_in
 from tests.launches.apps import SITE

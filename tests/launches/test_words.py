@@ -12,7 +12,8 @@ from django.template.engine import Engine
 from django.templatetags.i18n import BlockTranslateNode, TranslateNode
 from django.utils import translation
 
-from emr import launch_words, scope_words
+from emr.launches import scope_words
+from emr.launches import words as launch_words
 from emr.models.registrations import DataUse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,7 +108,7 @@ def test_a_sentence_that_is_not_translated_is_found() -> None:
     )
     found = {type(node) for node in nodes(page.nodelist)}
     assert {TranslateNode, BlockTranslateNode} <= found
-    assert "Ask {practice} for a new link." in of_module(ROOT / "emr/launch_words.py")
+    assert "Ask {practice} for a new link." in of_module(ROOT / "emr/launches/words.py")
 
 
 def test_the_compiled_file_is_in_step_with_the_text() -> None:

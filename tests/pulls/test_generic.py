@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from emr import checklist, letters, look_ups, profiles, roster, schedule, scopes_advice
+from emr import letters, look_ups, profiles, roster, schedule
+from emr.connecting import checklist, scopes_advice
 from emr.demographics import Sought
 from emr.models import ClientRegistration, Connection, Enrolment, Letter, Practice, Pull, Resource, Sweep, User
-from emr.pace import NARROWEST, WIDEST, width
+from emr.pulling.pace import NARROWEST, WIDEST, width
 from tests.conftest import signed_in
 from tests.emr.conftest import Connect
 from tests.pulls.conftest import ConnectGeneric, tick, work
@@ -110,8 +111,8 @@ def test_no_more_items_are_hinted_at_than_fill_the_minute(
 ) -> None:
     connection, control = connect(patients=6, page_size=1000)
     roster.enrol(connection, control.patient_ids, Enrolment.KnownBy.LIST)
-    monkeypatch.setattr("emr.pace.NARROWEST", 2)
-    monkeypatch.setattr("emr.pace.WIDEST", 2)
+    monkeypatch.setattr("emr.pulling.pace.NARROWEST", 2)
+    monkeypatch.setattr("emr.pulling.pace.WIDEST", 2)
     schedule.open_pulls()
     first = schedule.waiting_items()
     assert len(first) == 2

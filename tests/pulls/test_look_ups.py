@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from emr import look_ups, waiting
+from emr import look_ups
 from emr.models import Connection, LookUp, User, WorkItem
+from emr.pulling import waiting
 from tests.emr.conftest import Connect, Control
 from tests.pulls.conftest import calls, work
 

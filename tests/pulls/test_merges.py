@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from emr import roster
-from emr.merges import LONGEST, follow, replaced_by
 from emr.models import ClientRegistration, Connection, Enrolment, Practice, Resource
+from emr.pulling.merges import LONGEST, follow, replaced_by
 from emr.wire.fhir import Entry
 from tests.emr.conftest import Connect, Control
 from tests.pulls.conftest import enrol, work

@@ -6,8 +6,9 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from emr import pace, pulls, schedule
+from emr import pulls, schedule
 from emr.models import ClientRegistration, Connection, Enrolment, Practice, Pull, User, WorkItem
+from emr.pulling import pace
 from tests.emr.conftest import Connect
 from tests.pulls.conftest import enrol
 

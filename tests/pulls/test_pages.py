@@ -11,7 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
-from emr import changes, progress
+from emr import progress
 from emr.budget import DatabaseBudget
 from emr.models import (
     AuditEvent,
@@ -27,6 +27,7 @@ from emr.models import (
     User,
     WorkItem,
 )
+from emr.pulling import changes
 from tests.conftest import member, signed_in
 
 pytestmark = pytest.mark.django_db

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from emr import paths, population, probing, pulls, roster, schedule, signals, swept
+from emr import pulls, roster, schedule, signals
 from emr.models import Connection, Enrolment, Pull, Quarantine, Resource, Sweep, SweptPage, TypeOutcome, WorkItem
+from emr.pulling import paths, population, probing, swept
 from tests.emr.conftest import Control
 from tests.pulls.conftest import ConnectGeneric, calls, tick, work
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from emr import quarantine, roster, schedule, signals, waiting
+from emr import quarantine, roster, schedule, signals
 from emr.models import ClientRegistration, Connection, Enrolment, Practice, Quarantine, Resource
+from emr.pulling import waiting
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,8 +10,9 @@ from django.db import close_old_connections
 from django.db import connection as database
 from django.utils import timezone
 
-from emr import breaker, leases, look_ups, pulls, schedule
+from emr import look_ups, pulls, schedule
 from emr.models import Connection, Enrolment, LookUp, Pull, Resource, User, WorkItem
+from emr.pulling import breaker, leases
 from tests.emr.conftest import Connect
 from tests.pulls.conftest import calls, enrol, work
 

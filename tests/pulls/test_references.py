@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from emr import references, schedule
+from emr import schedule
 from emr.models import Connection, ReferenceRead, Resource, TypeOutcome, WorkItem
-from emr.references import Claim
+from emr.pulling import references
+from emr.pulling.references import Claim
 from tests.emr.conftest import Connect, Control
 from tests.pulls.conftest import ConnectGeneric, enrol, work
 

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from emr import breaker, leases, pulls, roster, schedule, tokens
 from emr import calls as calls_out
+from emr import pulls, roster, schedule, tokens
 from emr.models import Connection, Enrolment, Pull, Resource, TypeOutcome, WorkItem
+from emr.pulling import breaker, leases
 from tests.emr.conftest import Connect, Control
 from tests.pulls.conftest import calls, enrol, tick, work
 

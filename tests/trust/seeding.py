@@ -14,7 +14,9 @@ from django.contrib import admin
 from django.db import models
 from django.urls import URLPattern
 
-from emr import access, consents, grants, launch_forms
+from emr import access, grants
+from emr.launches import consents
+from emr.launches import forms as launch_forms
 from emr.models import (
     ClientRegistration,
     Connection,

@@ -3,7 +3,7 @@
 import pytest
 from django.http import HttpRequest, HttpResponse
 
-from emr import second_factor
+from emr.accounts import second_factor
 from emr.admin.charts import ChartAdmin, ResourceAdmin
 from emr.models import Enrolment
 from patients import views

@@ -11,8 +11,9 @@ from django.db.models import QuerySet
 from django.forms import model_to_dict
 from django.utils import timezone
 
-from emr import base_urls, checklist, doctor, fields, keys, pem, profiles, reconnecting, scopes_advice
-from emr.connecting_forms import ConfirmBox, ConnectionForm, RegistrationForm
+from emr import doctor, fields, keys, profiles
+from emr.connecting import base_urls, checklist, pem, reconnecting, scopes_advice
+from emr.connecting.forms import ConfirmBox, ConnectionForm, RegistrationForm
 from emr.models import ClientRegistration, Connection, Environment, Practice, SigningKey
 
 # As the first integrations of this kind named them; an option wins over its variable.

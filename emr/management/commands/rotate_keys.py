@@ -4,7 +4,8 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from emr import audit, rotation
+from emr import audit
+from emr.connecting import rotation
 from emr.models import Environment, SigningKey
 
 

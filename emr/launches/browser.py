@@ -13,7 +13,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 
-from emr.launch_words import LANGUAGES
+from emr.launches.words import LANGUAGES
 
 COOKIE = "__Host-launch" if settings.HTTPS else "headachemd_launch"
 LANGUAGE_COOKIE = "__Host-launch-language" if settings.HTTPS else "headachemd_launch_language"

@@ -5,7 +5,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from emr import checklist, refreshing
+from emr import refreshing
+from emr.connecting import checklist
 from emr.models import Connection, Grant, TypeOutcome
 
 State = Connection.State

@@ -9,9 +9,10 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from emr import freshness, merges, schedule, signals, store
-from emr.holds import Outcome
+from emr import freshness, schedule, signals, store
 from emr.models import Connection, Enrolment, Pull, Resource, Sweep, SweptPage, TypeOutcome, WorkItem
+from emr.pulling import merges
+from emr.pulling.holds import Outcome
 from emr.store import Owner
 from emr.wire import fhir
 from emr.wire.fhir import Entry

@@ -15,14 +15,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import resolve_url
 from django.urls import reverse
 
-from emr import audit, people_audit, sessions
-from emr.invitations import InvitationOnly
+from emr import audit
+from emr.accounts import people_audit, sessions
+from emr.accounts.invitations import InvitationOnly
 from emr.models import User
 
 log = logging.getLogger(__name__)
 
 _ALLAUTHS_STAGE = "allauth.mfa.stages.AuthenticateStage"
-_OUR_STAGE = "emr.second_factor.SecondFactorStage"
+_OUR_STAGE = "emr.accounts.second_factor.SecondFactorStage"
 
 
 class StaffAccounts(InvitationOnly):

@@ -15,8 +15,8 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils import timezone
 
-from emr.journey import Outcome, Step
 from emr.models import Connection, ReferenceRead, Resource
+from emr.pulling.journey import Outcome, Step
 from emr.wire import fhir, scopes
 
 # A worker that died while it read is waited for so long.

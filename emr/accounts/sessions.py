@@ -20,7 +20,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django.utils import timezone
 
-from emr import people_audit
+from emr.accounts import people_audit
 from emr.audit import Action
 from emr.models import User
 

@@ -11,8 +11,9 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from emr import access, catalogue, demographics, grants, scope_words
+from emr import access, catalogue, demographics, grants
 from emr.demographics import Person
+from emr.launches import scope_words
 from emr.models import Connection, Environment, Grant, Practice, Resource, User
 
 State = Grant.State

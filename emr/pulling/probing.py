@@ -11,10 +11,11 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from emr import leases, paths, population, schedule
-from emr.holds import SLACK_SECONDS, Ask, Hold, LeaseLost, Outcome
+from emr import schedule
 from emr.models import Sweep, WorkItem
 from emr.profiles import Population
+from emr.pulling import leases, paths, population
+from emr.pulling.holds import SLACK_SECONDS, Ask, Hold, LeaseLost, Outcome
 from emr.wire import fhir
 from emr.wire.http import Door, Timeouts
 

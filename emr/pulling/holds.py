@@ -16,9 +16,10 @@ from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from emr import breaker, calls, catalogue, doctor, fields, leases, store, tokens
-from emr.journey import NOT_GRANTED
+from emr import calls, catalogue, doctor, fields, store, tokens
 from emr.models import Pull, TypeOutcome, WorkItem
+from emr.pulling import breaker, leases
+from emr.pulling.journey import NOT_GRANTED
 from emr.wire import fhir
 from emr.wire.http import Door, NeverAgain, Throttled, TryAgain, WireError
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from emr import catalogue, doctor, keys, letters, scopes_advice
+from emr import catalogue, doctor, keys, letters
+from emr.connecting import scopes_advice
 from emr.models import Connection, DoctorReport, Environment, Grant, Letter, SigningKey, TypeOutcome
 
 State = Connection.State

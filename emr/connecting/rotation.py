@@ -14,7 +14,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from emr import audit, calls, fields, key_exports, keys, tokens
+from emr import audit, calls, fields, keys, tokens
+from emr.connecting import key_exports
 from emr.models import Algorithm, ClientRegistration, Connection, Environment, SigningKey
 from emr.wire.errors import WireError
 from emr.wire.http import Door

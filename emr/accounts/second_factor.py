@@ -20,7 +20,7 @@ from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from emr import people_audit, sessions
+from emr.accounts import people_audit, sessions
 from emr.audit import Action
 from emr.fields import Sealed, SecretUnreadable, seal, unseal
 from emr.models import User

@@ -15,11 +15,12 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from emr import appointments, leases, merges, paths, roster, schedule, store, swept
-from emr.holds import SLACK_SECONDS, Ask, Hold, LeaseLost, Outcome, missing
-from emr.journey import ENDLESS, loops
+from emr import roster, schedule, store
 from emr.models import Enrolment, Pull, Sweep, SweptPage, WorkItem
 from emr.profiles import Query
+from emr.pulling import appointments, leases, merges, paths, swept
+from emr.pulling.holds import SLACK_SECONDS, Ask, Hold, LeaseLost, Outcome, missing
+from emr.pulling.journey import ENDLESS, loops
 from emr.wire import fhir
 from emr.wire.errors import NeverAgain, WireError
 from emr.wire.http import Door, Timeouts

@@ -7,7 +7,8 @@ from django import forms
 from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
 from django.core.exceptions import ValidationError
 
-from emr import base_urls, keys, pem, scopes_advice
+from emr import keys
+from emr.connecting import base_urls, pem, scopes_advice
 from emr.forms import is_set
 from emr.models import ClientRegistration, Connection, DataUse, DirectoryEntry, Practice, SigningKey
 from emr.wire import origins

@@ -1,0 +1,1 @@
+"""An admin's way from nothing to a working connection: what is entered, checked, advised and renewed."""
