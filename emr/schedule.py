@@ -41,31 +41,23 @@ NOT_DUE: dict[str, Any] = {"due_at": None, "asked_at": None, "whole": False}
 
 def publish(task: str, *args: object) -> bool:
     """Send a task by name (so that web processes never import the worker's modules). False: no broker right now."""
-    try:
-        current_app.send_task(task, args=[str(arg) for arg in args], retry=False)
-    except (OperationalError, OSError):
-        # The row stays queued and the next tick publishes it again.
-        log.warning("no broker for %s", task)
-        return False
-    return True
+    return publish_later(task, 0, *args)
 
 
 def publish_later(task: str, seconds: float, *args: object) -> bool:
-    """As `publish`, for a worker to run in a minute or so. False: no broker right now."""
+    """As `publish`, to be run in so many seconds: a worker that gets the message keeps it until then."""
     try:
-        current_app.send_task(task, args=[str(arg) for arg in args], countdown=seconds, retry=False)
+        current_app.send_task(task, args=[str(arg) for arg in args], countdown=seconds or None, retry=False)
     except (OperationalError, OSError):
+        # What was to be done is a row, and the next tick publishes it again.
         log.warning("no broker for %s", task)
         return False
     return True
 
 
 def publish_soon(item_id: UUID, seconds: float) -> None:
-    """Hint at an item in a moment. The worker that gets the message keeps it until then: for seconds, not minutes."""
-    try:
-        current_app.send_task("emr.tasks.run_item", args=[str(item_id)], countdown=seconds, retry=False)
-    except (OperationalError, OSError):
-        log.warning("no broker for a repeated item")
+    """Hint at an item in a moment: in seconds, not minutes."""
+    publish_later("emr.tasks.run_item", seconds, item_id)
 
 
 # --- what people do ---
