@@ -133,7 +133,7 @@ def in_admin_pages(world: World) -> Swept:
 def on_redis() -> Iterator[redis.Redis]:
     """Cache, call budget and task messages on a private Redis, as in production."""
     with servers.running_redis() as url:
-        app = Celery("canaries")
+        app = Celery("canaries", set_as_current=False)
         app.conf.update(celery_settings(redis_url=url, queue_dir=BASE_DIR, embedded=False))
         caches = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": url}}
         with (
