@@ -231,7 +231,7 @@ REFUSED = [
      (400, json.dumps({"error": "400", "error_description": "invalid_grant"})), TokenRefused, "TOK_REFRESH_INVALID"),
     ("it is the client they refuse, not the consent", refresh, said("invalid_client", 401), TokenRefused,
      "TOK_INVALID_CLIENT"),
-    ("a 401 of a gateway says nothing of the consent", refresh, (401, "<html>"), TokenRefused, "TOK_INVALID_CLIENT"),
+    ("a 401 of a gateway says nothing of the consent", refresh, (401, "<html>"), TokenRefused, "TOK_REFUSED"),
     ("a 403 of a gateway says nothing of the consent", refresh, (403, "<html>"), TryAgain, "TOK_NOT_JSON"),
     ("an unknown word says nothing of the consent", refresh, said("invalid_request"), TokenRefused, "TOK_REFUSED"),
     ("200 with HTML", refresh, (200, "<html>sign in</html>"), TryAgain, "TOK_NOT_JSON"),

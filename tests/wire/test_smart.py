@@ -364,7 +364,7 @@ def said(error: str, description: str = "", **more: str) -> str:
 TOKEN_REFUSALS = {
     "invalid_client 401": (401, said("invalid_client"), smart.TokenRefused, "TOK_INVALID_CLIENT"),
     "invalid_client 400": (400, said("invalid_client", "kid"), smart.TokenRefused, "TOK_INVALID_CLIENT"),
-    "401 without JSON": (401, "<html>", smart.TokenRefused, "TOK_INVALID_CLIENT"),
+    "401 without JSON": (401, "<html>", smart.TokenRefused, "TOK_REFUSED"),
     "invalid_grant": (400, said("invalid_grant", "scope"), smart.TokenRefused, "TOK_SCOPE_BACKEND"),
     "invalid_scope": (400, said("invalid_scope"), smart.TokenRefused, "TOK_SCOPE_BACKEND"),
     "fields swapped": (400, said("400", "invalid_scope"), smart.TokenRefused, "TOK_SCOPE_BACKEND"),
