@@ -265,6 +265,7 @@ def probe_figures(world: probing.World) -> Iterator[Figure]:
     yield Figure("probes asked", outcome.asked, "", 20_000, at_least=True)
     yield Figure("leaks, writes by strangers and crashes", len(outcome.found), "", 0)
     seeded = seeding.seeded()
-    caught = sum(fault.is_caught(world) for fault in seeded)
+    missed = [fault.name for fault in seeded if not fault.is_caught(world)]
+    print("\n".join(missed), end="\n" * bool(missed))
     yield Figure("seeded faults", len(seeded), "", 25, at_least=True)
-    yield Figure("seeded faults not caught", len(seeded) - caught, "", 0)
+    yield Figure("seeded faults not caught", len(missed), "", 0)

@@ -1,7 +1,7 @@
 """Every stored secret sealed anew with the first of FIELD_KEYS, while everything goes on.
 
-In batches by primary key; a row is written only if it still holds what was read, so that a token renewed meanwhile is
-never replaced by the one before. As long as both keys are in FIELD_KEYS, readers never fail. Done twice, the second
+In batches by primary key, each locked while it is sealed, so that a token renewed meanwhile is never replaced by the
+one before. As long as both keys are in FIELD_KEYS, readers never fail. Done twice, the second
 time finds nothing to do.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from django.apps import apps
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import Case, Model, TextField, Value, When
 
 from emr import audit
 from emr.accounts import second_factor
@@ -57,21 +57,32 @@ def _with_kept(of_factors: tuple[int, int]) -> tuple[int, int, int]:
 def _field(model: type[Model], name: str) -> Resealed:
     rows = model._default_manager.exclude(**{name: ""}).order_by("pk")
     total, after = Resealed(), None
-    while batch := list((rows if after is None else rows.filter(pk__gt=after)).values_list("pk", name)[:BATCH]):
+    while True:
         with transaction.atomic():
-            for pk, old in batch:
-                total += _row(model, name, pk, old)
+            # Locked while they are sealed, so that one statement may write them all: nothing is renewed in between.
+            behind = rows if after is None else rows.filter(pk__gt=after)
+            batch = list(behind.select_for_update().values_list("pk", name)[:BATCH])
+            total += _rows(model, name, batch)
+        if len(batch) < BATCH:
+            return total
         after = batch[-1][0]
-    return total
 
 
-def _row(model: type[Model], name: str, pk: Any, old: Sealed) -> Resealed:
+def _rows(model: type[Model], name: str, batch: list[tuple[Any, Sealed]]) -> Resealed:
+    found = {pk: _resealed(model, name, pk, old) for pk, old in batch}
+    new = {pk: found[pk] for pk, old in batch if found[pk] not in (None, old)}
+    if new:
+        values = [When(pk=pk, then=Value(str(one))) for pk, one in new.items()]
+        case = Case(*values, output_field=TextField())
+        model._default_manager.filter(pk__in=new).update(**{name: case})
+    unreadable = list(found.values()).count(None)
+    return Resealed(done=len(new), kept=len(found) - len(new) - unreadable, unreadable=unreadable)
+
+
+def _resealed(model: type[Model], name: str, pk: Any, old: Sealed) -> Sealed | None:
+    """The value for the row: the same one where it is sealed with the first key, None where no key reads it."""
     try:
         plaintext = unseal(model, name, pk, old)
     except SecretUnreadable:
-        return Resealed(unreadable=1)
-    if is_newest(old):
-        return Resealed(kept=1)
-    new = seal(model, name, pk, plaintext)
-    done = model._default_manager.filter(**{"pk": pk, name: old}).update(**{name: new})
-    return Resealed(done=done, kept=1 - done)
+        return None
+    return old if is_newest(old) else seal(model, name, pk, plaintext)
