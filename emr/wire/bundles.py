@@ -14,6 +14,7 @@ from emr.wire.strictjson import BadJSON, read_value, skip_space
 _STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _TOKEN = re.compile(_STRING + r'|["{}\[\]]', re.DOTALL)
 _SCALAR = re.compile(_STRING + r'|[^\s,{}\[\]":]+', re.DOTALL)
+_PLAIN_KEY = re.compile(r'"([A-Za-z_]+)":[ \t\n\r]*')
 _CLOSER = {"{": "}", "[": "]"}
 
 
@@ -148,6 +149,11 @@ class _Cursor:
     def members(self) -> Iterator[str]:
         """The keys of the object at the position; at each, the position is where its value begins."""
         for _ in self._steps("}"):
+            # Nearly all keys are plain: one look instead of four, twice for each of a thousand entries.
+            if plain := _PLAIN_KEY.match(self.text, self.position):
+                self.position = plain.end()
+                yield plain[1]
+                continue
             if self.text[self.position : self.position + 1] != '"':
                 raise BadJSON(f"a key is expected at {self.position}")
             key, after = read_value(self.text, self.position)

@@ -145,17 +145,19 @@ def canonical(value: Any) -> bytes:
     7.1 and 7.10 differ (a FHIR decimal's precision has meaning); 1.0E2 and 1.0e+2 do not. `value`: as from
     `loads`.
     """
-    text = json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_marked
-    )
+    text = _ENCODER.encode(value)
     # loads lets no U+0000 through, so this mark cannot stand in a string of the content.
-    return re.sub(r'"\\u0000([^"]*)"', r"\1", text).encode()
+    return (_MARK.sub(r"\1", text) if '"\\u0000' in text else text).encode()
 
 
 def _marked(number: object) -> str:
     if isinstance(number, Decimal):
         return f"\x00{number}"
     raise TypeError(f"{type(number).__name__} is not a JSON value")
+
+
+_MARK = re.compile(r'"\\u0000([^"]*)"')
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_marked)
 
 
 def content_hash(value: Any) -> str:
