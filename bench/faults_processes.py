@@ -25,7 +25,7 @@ from bench.apart import part
 from bench.faults_servers import Servers, absent, restartable
 from bench.figure import Figure
 from bench.practice import Bench, practice, rows
-from emr import schedule
+from emr import hints
 from emr.models import Pull, Resource, WorkItem
 from headachemd.demo.place import ROOT
 from headachemd.demo.supervisor import die_with_parent
@@ -171,7 +171,7 @@ class Stage:
     def _send(self, times: int) -> None:
         for item in WorkItem.objects.filter(state=WorkItem.State.QUEUED).values_list("pk", flat=True):
             for _ in range(times):
-                schedule.publish("emr.tasks.run_item", item)
+                hints.publish("emr.tasks.run_item", item)
 
     def _fill_queue(self) -> None:
         """A message for every item, where the engine sends only so many at a time as are of use; until they are out."""

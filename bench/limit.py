@@ -16,7 +16,7 @@ from bench.apart import part
 from bench.crew import celery
 from bench.figure import Figure
 from bench.practice import Bench, practice
-from emr import schedule
+from emr.pulling import asking
 from headachemd.demo.supervisor import Supervisor
 from tests import servers
 
@@ -84,4 +84,4 @@ def _watched(bench: Bench) -> Iterator[int]:
             return
         if time.monotonic() - asked > ASKED_EVERY:
             asked = time.monotonic()
-            schedule.refresh(bench.connection.practice_id, random.choice(people), None)
+            asking.refresh(bench.connection.practice_id, random.choice(people), None)

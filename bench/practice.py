@@ -17,7 +17,7 @@ from django.db.models import Q
 from django.test.utils import override_settings
 from django.utils import timezone
 
-from emr import keys, pulls, roster, schedule
+from emr import hints, keys, pulls, roster, schedule
 from emr.budget import DatabaseBudget
 from emr.models import (
     ClientRegistration,
@@ -30,6 +30,7 @@ from emr.models import (
     SigningKey,
     WorkItem,
 )
+from emr.pulling import asking
 from headachemd.demo import loopback
 from headachemd.demo.place import ROOT
 from headachemd.demo.supervisor import die_with_parent
@@ -80,7 +81,7 @@ class Bench:
 
     def ask(self) -> Pull:
         """Everybody is due, and a pull is open with an item for each."""
-        schedule.request_pull(self.connection, "benchmark")
+        asking.request_pull(self.connection, "benchmark")
         schedule.open_pulls()
         return self.connection.pulls.latest("started_at")
 
@@ -151,8 +152,7 @@ def _key() -> SigningKey:
 def without_broker(*, unlimited: bool = False) -> Iterator[None]:
     """This process is the only worker: see `work`. `unlimited`: it may make more calls than the profile allows."""
     with ExitStack() as stack:
-        for name in ("publish", "publish_soon"):
-            stack.enter_context(patch.object(schedule, name, lambda *args: True))
+        stack.enter_context(patch.object(hints, "publish_later", lambda *args: True))
         if unlimited:
             stack.enter_context(patch.object(DatabaseBudget, "take", lambda *args, **kinds: 0.0))
         yield

@@ -10,9 +10,10 @@ from bench import pull_charts
 from bench.apart import highest_memory
 from bench.figure import Figure
 from bench.practice import CLIENT_ID, Bench, practice, rows, without_broker
-from emr import schedule, signals, validate
+from emr import signals, validate
 from emr.bulk import opening, running, waiting
 from emr.models import BulkItem, ClientRegistration
+from emr.pulling import ending
 
 MB = 100
 SERVER = ("--limit", "1000000", "--token-life", "36000")
@@ -59,4 +60,4 @@ def _export(bench: Bench) -> None:
         BulkItem.objects.filter(pk__in=[item.pk for item in items]).update(not_before=None, published_at=None)
         for item in waiting.waiting_items():
             running.run(item)
-    schedule.finish_pulls()
+    ending.finish_pulls()

@@ -17,7 +17,7 @@ from bench.pull_place import PeersMissing, Run
 from emr import schedule, signals
 from emr.models import Sweep
 
-PATIENTS, ROUNDS = 60, 2
+PATIENTS, ROUNDS = 120, 2
 SERVER = ("--mode", "generic", "--limit", "1000000", "--token-life", "36000")
 SCOPES = " ".join(f"system/{kind}.rs" for kind in pull_charts.TYPES)
 PROGRAMS = ("requests_loop", "with_fhirclient", "with_fhirpy")

@@ -21,6 +21,7 @@ from bench.pull_peers import SERVER
 from bench.pull_place import bearer
 from emr import schedule, store, validate
 from emr.models import Connection, Sweep
+from emr.pulling import asking
 from patients.models import Entry
 
 PATIENTS = int(os.environ.get("BENCH_PATIENTS", "400"))
@@ -65,7 +66,7 @@ def _pulled(bench: Bench) -> Cost:
     """One pull of everybody, with histories."""
     bench.enrol()
     cpu, wall = time.process_time(), time.perf_counter()
-    schedule.request_pull(bench.connection, "benchmark")
+    asking.request_pull(bench.connection, "benchmark")
     schedule.open_pulls()
     work(bench, seconds=3000)
     spent = time.process_time() - cpu, time.perf_counter() - wall

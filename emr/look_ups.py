@@ -5,15 +5,16 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.utils import timezone
 
-from emr import calls, catalogue, demographics, doctor, fields, roster, schedule, tokens
+from emr import calls, catalogue, demographics, doctor, fields, hints, roster, tokens
 from emr.demographics import Sought
 from emr.models import Connection, Enrolment, LookUp, User
 from emr.profiles import Profile
 from emr.wire import fhir, scopes
 from emr.wire.errors import NeverAgain, Throttled, TryAgain, WireError
+from emr.wire.http import Door
 
 LEASE = timedelta(seconds=60)
 TRIES = 3
@@ -42,17 +43,15 @@ def ask(connection: Connection, searches: Iterable[dict[str, str]], by: User | N
         for search in searches
     ]
     LookUp.objects.bulk_create(rows, batch_size=200)
-    transaction.on_commit(lambda: schedule.publish("emr.tasks.tick"))
+    transaction.on_commit(lambda: hints.publish("emr.tasks.tick"))
     return rows
 
 
 def run(pk: UUID) -> None:
     """Make the search if nobody else is at it. One call; waiting goes back to the queue."""
     now = timezone.now()
-    free = Q(lease_until=None) | Q(lease_until__lt=now)
-    ready = Q(not_before=None) | Q(not_before__lte=now)
     rows = LookUp.objects.filter(pk=pk, state=LookUp.State.QUEUED)
-    if not rows.filter(free, ready).update(lease_until=now + LEASE, attempts=F("attempts") + 1):
+    if not rows.filter(LookUp.free()).update(lease_until=now + LEASE, attempts=F("attempts") + 1):
         return
     row = rows.select_related("connection__practice", "connection__registration").first()
     if row is None:
@@ -66,11 +65,6 @@ def run(pk: UUID) -> None:
             _fail(row, error)
         else:
             _wait(row, 2.0 ** (row.attempts - 1), attempts=row.attempts)
-    except fhir.Unauthorized as error:
-        if row.attempts > 1:
-            _fail(row, error)
-        else:
-            _wait(row, 0, attempts=row.attempts)  # once more, with a new token
     except WireError as error:
         _fail(row, error)
     except fields.SecretUnreadable as error:
@@ -78,23 +72,17 @@ def run(pk: UUID) -> None:
 
 
 def _search(row: LookUp) -> None:
-    connection = row.connection
-    with calls.door_to(connection) as door:
-        access = tokens.system_access(connection, door)
+    """One search, and with a new token once more where the token was refused. Raises Unauthorized for the second."""
+    with calls.door_to(row.connection) as door:
+        access = tokens.system_access(row.connection, door)
         if not scopes.allows(access.scope, "Patient"):
             _end(row, LookUp.State.FAILED, reason=NOT_GRANTED)
             return
-        calls.spend(connection, interactive=True)
-        aliases = connection.profile.link_aliases
         try:
-            page = fhir.search(
-                door, access.bearer, connection.base_url, "Patient", list(row.sought.items()), aliases=aliases
-            )
-        except Throttled as refusal:
-            raise calls.throttled(connection, refusal) from None
+            page = _page(row, door, access)
         except fhir.Unauthorized:
-            tokens.drop(connection, access)
-            raise
+            tokens.drop(row.connection, access)
+            page = _page(row, door, tokens.system_access(row.connection, door))
     found = [
         demographics.read(entry.resource).as_json()
         for entry in page.entries
@@ -104,6 +92,17 @@ def _search(row: LookUp) -> None:
     _end(row, LookUp.State.DONE, found=found, reason=reason)
 
 
+def _page(row: LookUp, door: Door, access: tokens.Access) -> fhir.Page:
+    connection, aliases = row.connection, row.connection.profile.link_aliases
+    calls.spend(connection, interactive=True)
+    try:
+        return fhir.search(
+            door, access.bearer, connection.base_url, "Patient", list(row.sought.items()), aliases=aliases
+        )
+    except Throttled as refusal:
+        raise calls.throttled(connection, refusal) from None
+
+
 def enrol(row: LookUp, fhir_id: str) -> bool:
     """Staff say that this is the person. False when the look-up did not find them, or is over."""
     if fhir_id not in {person["fhir_id"] for person in row.found}:
@@ -111,7 +110,7 @@ def enrol(row: LookUp, fhir_id: str) -> bool:
     if not LookUp.objects.filter(pk=row.pk, state=LookUp.State.DONE).update(state=LookUp.State.ENROLLED):
         return False
     roster.enrol(row.connection, [fhir_id], Enrolment.KnownBy.LOOK_UP, waited_for=True)
-    transaction.on_commit(lambda: schedule.publish("emr.tasks.tick"))
+    transaction.on_commit(lambda: hints.publish("emr.tasks.tick"))
     return True
 
 

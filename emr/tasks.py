@@ -5,12 +5,25 @@ from uuid import UUID
 
 from celery import shared_task
 
-from emr import audit_chain, calls, doctor, grants, launches, look_ups, pulls, quarantine, schedule, tokens, visits
+from emr import (
+    audit_chain,
+    calls,
+    doctor,
+    grants,
+    hints,
+    launches,
+    look_ups,
+    pulls,
+    quarantine,
+    schedule,
+    tokens,
+    visits,
+)
 from emr.bulk import opening, running
 from emr.bulk import waiting as exports_waiting
 from emr.connecting import rotation
 from emr.models import Connection
-from emr.pulling import waiting
+from emr.pulling import ending, queue, waiting
 
 
 @shared_task
@@ -18,23 +31,23 @@ def tick() -> None:
     """Open what is due and hint at what waits. Two beats, or a beat too late, change nothing."""
     opening.open_due()
     schedule.open_pulls()
-    schedule.finish_pulls()
+    ending.finish_pulls()
     for connection_id in waiting.connections_to_check():
-        schedule.publish("emr.tasks.check_connection", connection_id)
+        hints.publish("emr.tasks.check_connection", connection_id)
     doctor.bury_dead()
     for connection_id in waiting.self_tests_waiting():
-        schedule.publish(doctor.TASK, connection_id)
-    for item_id in schedule.waiting_items():
-        schedule.publish("emr.tasks.run_item", item_id)
+        hints.publish(doctor.TASK, connection_id)
+    for item_id in queue.waiting_items():
+        hints.publish("emr.tasks.run_item", item_id)
     for item_id in exports_waiting.waiting_items():
-        schedule.publish(exports_waiting.TASK, item_id)
+        hints.publish(exports_waiting.TASK, item_id)
     launches.forget_old()
     for grant_id in grants.refresh_due():
-        schedule.publish("emr.tasks.refresh_grant", grant_id)
+        hints.publish("emr.tasks.refresh_grant", grant_id)
     for look_up_id in waiting.look_ups_waiting():
-        schedule.publish("emr.tasks.look_up", look_up_id)
+        hints.publish("emr.tasks.look_up", look_up_id)
     for quarantined_id in waiting.retries_waiting():
-        schedule.publish("emr.tasks.retry_quarantined", quarantined_id)
+        hints.publish("emr.tasks.retry_quarantined", quarantined_id)
 
 
 @shared_task
@@ -100,6 +113,6 @@ def write_audit_heads() -> None:
 
 
 @shared_task
-def tell_refusals(group: str, minute: str) -> None:
-    """The audit row of one address and minute with more refused visits than are written down one by one."""
-    visits.tell_refusals(group, int(minute))
+def tell_refusals(group: str, minute: str, *what: str) -> None:
+    """The audit row of one address or person and minute with more refusals than are written down one by one."""
+    visits.tell_refusals(group, int(minute), *what)

@@ -18,7 +18,19 @@ from emr.wire import smart
 from emr.wire.errors import Throttled, WireError
 from emr.wire.http import Door
 
-__all__ = ["Access", "NeedsConsent", "NoAccess", "TokenBusy", "access_for", "drop", "refused", "system_access", "trial"]
+__all__ = [
+    "Access",
+    "NeedsConsent",
+    "NoAccess",
+    "TokenBusy",
+    "access_for",
+    "drop",
+    "grant_for",
+    "held",
+    "refused",
+    "system_access",
+    "trial",
+]
 
 # A claim older than this is of a worker that died in the call.
 CLAIM_LIFE = timedelta(seconds=90)
@@ -35,14 +47,20 @@ def access_for(connection: Connection, enrolment: Enrolment | None, door: Door) 
     """
     if connection.registration.is_backend:
         return system_access(connection, door)
+    grant = grant_for(connection, enrolment)
+    if grant is None:
+        raise NeedsConsent("GRANT_MISSING")
+    return refreshing.access(grant, door)
+
+
+def grant_for(connection: Connection, enrolment: Enrolment | None) -> Grant | None:
+    """The grant with which this patient is read over an app that persons consent to; None without one."""
     grants = connection.grants.filter(patient_fhir_id=enrolment.patient_fhir_id if enrolment else None)
     if connection.registration.app_type == ClientRegistration.AppType.PATIENT:
         grants = grants.filter(user=None)
     # Those in force first; else the latest, which says why there is none.
     ranked = sorted(grants.order_by("-created_at")[:20], key=lambda grant: grant.state != Grant.State.ACTIVE)
-    if not ranked:
-        raise NeedsConsent("GRANT_MISSING")
-    return refreshing.access(ranked[0], door)
+    return ranked[0] if ranked else None
 
 
 def system_access(connection: Connection, door: Door) -> Access:
@@ -50,11 +68,10 @@ def system_access(connection: Connection, door: Door) -> Access:
 
     Raises TokenBusy, calls.OverBudget, WireError (see the catalogue) or fields.SecretUnreadable.
     """
-    scope = " ".join(sorted(connection.registration.scopes.split()))
+    scope = _scope(connection)
     token, _ = SystemToken.objects.get_or_create(connection=connection, scope=scope)
-    if token.expires_at is not None and token.is_fresh(MARGIN):
-        fresh_until = token.expires_at - MARGIN
-        return Access(token.access_token, token.granted_scope, token.generation, fresh_until=fresh_until)
+    if access := _served_by(token):
+        return access
     now = timezone.now()
     claimed = SystemToken.objects.filter(
         Q(claimed_at=None) | Q(claimed_at__lt=now - CLAIM_LIFE), pk=token.pk, generation=token.generation
@@ -69,12 +86,29 @@ def system_access(connection: Connection, door: Door) -> Access:
     return _persist(token, answer, scope)
 
 
+def held(connection: Connection) -> Access | None:
+    """The connection's token if one is on file that serves now; makes no call. Raises fields.SecretUnreadable."""
+    token = SystemToken.objects.filter(connection=connection, scope=_scope(connection)).first()
+    return _served_by(token) if token else None
+
+
+def _scope(connection: Connection) -> str:
+    return " ".join(sorted(connection.registration.scopes.split()))
+
+
+def _served_by(token: SystemToken) -> Access | None:
+    if token.expires_at is None or not token.is_fresh(MARGIN):
+        return None
+    fresh_until = token.expires_at - MARGIN
+    return Access(token.access_token, token.granted_scope, token.generation, fresh_until=fresh_until)
+
+
 def trial(connection: Connection, door: Door, key: SigningKey) -> None:
     """Have a token minted with this key, whatever key signs otherwise, and throw the token away.
 
     The key is proved by it. Raises calls.OverBudget, WireError or fields.SecretUnreadable.
     """
-    _mint(connection, door, " ".join(sorted(connection.registration.scopes.split())), key)
+    _mint(connection, door, _scope(connection), key)
 
 
 def drop(connection: Connection, access: Access) -> None:

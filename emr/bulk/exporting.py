@@ -6,12 +6,13 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from emr import calls, doctor, fields, schedule
+from emr import calls, doctor, fields
 from emr.bulk import progressing
 from emr.bulk.opening import DUE_REASON, FELL_BACK
 from emr.bulk.steps import MOST_SECONDS, Step
 from emr.bulk.verdicts import words
 from emr.models import BulkItem, BulkJob, BulkSeen, Pull
+from emr.pulling import ending
 from emr.pulling.holds import Postponed
 from emr.tokens import Access
 from emr.wire import bulk, scopes
@@ -188,7 +189,7 @@ class ExportStep(Step):
         self._set(status_url="")
         self.change(state=state, code=code, reason=reason[:300], ended_at=timezone.now(), progress="")
         progressing.forget_older(self.job)
-        schedule.finish_pulls(self.job.pull_id)
+        ending.finish_pulls(self.job.pull_id)
 
     def _set(self, *, status_url: str) -> None:
         self.job.status_url = status_url

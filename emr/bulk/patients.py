@@ -141,8 +141,7 @@ class PatientsStep(Step):
 
     @transaction.atomic
     def give_up(self, code: str, reason: str) -> None:
-        for enrolment in self._left():
-            schedule.due_again(enrolment)
+        schedule.due_again(self._left())
         self.end(BulkItem.State.FAILED, code=code, reason=reason[:300])
         progressing.advance(self.job.pk)
 

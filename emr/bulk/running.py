@@ -43,8 +43,6 @@ def run(item_id: UUID) -> None:
         waiting.hand_back(item, wait.seconds)
     except (tokens.TokenBusy, Postponed) as wait:
         waiting.hand_back(item, wait.seconds)
-        if not wait.seconds:
-            waiting.hint(item.pk)
     except LeaseLost:
         log.info("bulk item %s was taken over", item.pk)
 

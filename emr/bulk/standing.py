@@ -57,12 +57,6 @@ class Standing:
             return f"Export of the group: {verdicts.words(job.code)}. Asked for again by itself."
         return f"Export of the group: {job.get_state_display().lower()}."
 
-    @property
-    def extent(self) -> str:
-        if self.job.since is None:
-            return "everything"
-        return f"what changed since {self.job.since:%d-%b-%Y %H:%M} UTC"
-
 
 def of(pull: Pull) -> Standing | None:
     """The standing of a pull that is an export; None for other pulls. Three queries."""
@@ -105,4 +99,7 @@ def _word(job: BulkJob, outcome: Outcome, own: list[BulkItem], done: int) -> str
         return "fetching" if busy else "queued"
     if outcome == Outcome.NOT_FETCHED:
         return "not fetched"
-    return "complete" if own or job.since is not None else "nothing on file"
+    if own or job.since is not None:
+        return "complete"
+    # Files that tell what went wrong may still be read: until then no file says nothing.
+    return "no file so far" if job.is_open else "nothing on file"

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from emr import schedule
+from emr import hints
 from emr.models import BulkItem, BulkJob, Connection, Pull
 from emr.pulling import leases
 
@@ -23,33 +23,31 @@ TASK = "emr.tasks.run_bulk_item"
 
 
 def _takeable() -> QuerySet[BulkItem]:
-    now = timezone.now()
-    free = Q(lease_until=None) | Q(lease_until__lt=now)
-    ready = Q(not_before=None) | Q(not_before__lte=now)
     # No joins: PostgreSQL looks again at the item's own columns when two claims meet, not at a joined copy of them.
     jobs = BulkJob.objects.filter(pk=OuterRef("job_id"))
     running = jobs.filter(pull__state=Pull.State.RUNNING, connection__state=Connection.State.ACTIVE)
     cancelled = jobs.filter(pull__state=Pull.State.CANCELLED, state__in=BulkJob.OPEN)
     turn = Exists(running.filter(state__in=_ITS_TURN)) | Exists(cancelled)
     return BulkItem.objects.filter(
-        free, ready, (Q(kind=Kind.EXPORT) & turn) | (~Q(kind=Kind.EXPORT) & Exists(running)), state=State.QUEUED
+        BulkItem.free(), (Q(kind=Kind.EXPORT) & turn) | (~Q(kind=Kind.EXPORT) & Exists(running)), state=State.QUEUED
     )
 
 
 def waiting_items() -> list[UUID]:
     """Steps that a worker could take now and that no recent message names; marked as published."""
     now = timezone.now()
-    unsent = Q(published_at=None) | Q(published_at__lt=now - schedule.REPUBLISH) | Q(not_before__gt=F("published_at"))
     held = Q(job__pull__hold_until__gt=now)
-    rows = _takeable().filter(unsent).exclude(held).order_by("job__created_at", "number", "pk")
+    rows = _takeable().filter(hints.unsent()).exclude(held).order_by("job__created_at", "number", "pk")
     ids = list(_abreast(rows.values_list("pk", "kind", "job")[:MOST]))
     BulkItem.objects.filter(pk__in=ids).update(published_at=now)
     return ids
 
 
 def _abreast(rows: Iterable[tuple[UUID, str, UUID]]) -> Iterator[UUID]:
-    leased = BulkItem.objects.filter(kind=Kind.FILE, state=State.QUEUED, lease_until__gt=timezone.now())
-    busy = Counter(leased.values_list("job", flat=True))
+    now = timezone.now()
+    under_way = Q(lease_until__gt=now) | Q(published_at__gt=now)  # or to be tried again in a moment
+    files = BulkItem.objects.filter(under_way, kind=Kind.FILE, state=State.QUEUED)
+    busy = Counter(files.values_list("job", flat=True))
     for pk, kind, job in rows:
         if kind == Kind.FILE:
             busy[job] += 1
@@ -70,9 +68,17 @@ def claim(item_id: UUID) -> BulkItem | None:
 
 def hand_back(item: BulkItem, seconds: float) -> None:
     """To the queue for so long. A worker that was not stopped by this step has not failed at it."""
-    BulkItem.objects.filter(pk=item.pk, lease=item.lease).update(
-        lease=None, lease_until=None, attempts=0, not_before=timezone.now() + timedelta(seconds=seconds)
+    not_before = timezone.now() + timedelta(seconds=seconds)
+    soon = seconds <= leases.SOON_SECONDS
+    handed = BulkItem.objects.filter(pk=item.pk, lease=item.lease).update(
+        lease=None,
+        lease_until=None,
+        attempts=0,
+        not_before=not_before,
+        published_at=not_before if soon else F("published_at"),
     )
+    if handed and soon:
+        hints.publish_later(TASK, seconds, item.pk)
 
 
 def hint_waiting() -> None:
@@ -83,4 +89,4 @@ def hint_waiting() -> None:
 
 def hint(item_id: UUID) -> None:
     """A worker may begin at once; without a broker the next tick says so again."""
-    schedule.publish(TASK, item_id)
+    hints.publish(TASK, item_id)

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from emr import schedule
+from emr import hints
 from emr.doctor import examination, state
 from emr.doctor.case import Case
 from emr.doctor.findings import Finding
@@ -25,7 +25,7 @@ State = DoctorReport.State
 def request(connection: Connection) -> DoctorReport:
     """Ask a worker for a self-test; the one already asked for or running, if there is one."""
     report = _open_report(connection)
-    transaction.on_commit(partial(schedule.publish, TASK, connection.pk))
+    transaction.on_commit(partial(hints.publish, TASK, connection.pk))
     return report
 
 

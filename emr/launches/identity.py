@@ -6,12 +6,13 @@ from datetime import date
 from django.db import transaction
 from django.utils import timezone
 
-from emr import audit, calls, demographics, fields, refreshing, roster, schedule
+from emr import audit, calls, demographics, fields, hints, refreshing, roster
 from emr.bearers import NoAccess, TokenBusy
 from emr.demographics import Person, folded
 from emr.doctor.state import activate
 from emr.launches import disconnecting
 from emr.models import Connection, Enrolment, Grant, PatientInvitation, User
+from emr.pulling import asking
 from emr.wire import fhir
 from emr.wire.errors import Throttled, WireError
 from emr.wire.http import Door
@@ -148,8 +149,8 @@ def pull_now(connection: Connection, patient_fhir_id: str, known_by: str) -> Non
     if connection.state != Connection.State.ACTIVE:
         activate(connection)  # discovery, client and token have just been seen to work
     if not roster.enrol(connection, [patient_fhir_id], known_by, waited_for=True):
-        schedule.refresh(connection.practice_id, patient_fhir_id, None)
-    transaction.on_commit(lambda: schedule.publish("emr.tasks.tick"))
+        asking.refresh(connection.practice_id, patient_fhir_id, None)
+    transaction.on_commit(lambda: hints.publish("emr.tasks.tick"))
 
 
 def decide(grant: Grant, *, by: User, accept: bool) -> bool:

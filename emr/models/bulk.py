@@ -6,6 +6,7 @@ from django.db import models
 from django.utils import timezone
 
 from emr.fields import SecretField
+from emr.models.leased import LeasedStep
 from emr.models.pulls import Pull
 from emr.models.registrations import Connection
 from emr.models.row import Row
@@ -62,7 +63,7 @@ class BulkJob(Row):
         return self.state in self.OPEN
 
 
-class BulkItem(Row):
+class BulkItem(LeasedStep):
     """One step of an export that a worker leases: the export itself, one file, or some of its patients."""
 
     class Kind(models.TextChoices):
@@ -70,25 +71,9 @@ class BulkItem(Row):
         FILE = "file", "A file"
         PATIENTS = "patients", "Patients"
 
-    class State(models.TextChoices):
-        QUEUED = "queued", "Queued"
-        DONE = "done", "Done"
-        FAILED = "failed", "Given up"
-        CANCELLED = "cancelled", "Cancelled"
-
-    MAX_ATTEMPTS = 3
-
     job = models.ForeignKey(BulkJob, on_delete=models.CASCADE, related_name="items")
     kind = models.CharField(max_length=8, choices=Kind.choices)
-    state = models.CharField(max_length=9, choices=State.choices, default=State.QUEUED)
     number = models.PositiveIntegerField(default=0, help_text="in the order of the list of files")
-    # Counted when the lease is taken and set back by each commit: what kills its worker stops at three.
-    attempts = models.PositiveSmallIntegerField(default=0)
-    lease = models.UUIDField(null=True)
-    lease_until = models.DateTimeField(null=True)
-    not_before = models.DateTimeField(null=True)
-    published_at = models.DateTimeField(null=True)
-    cursor = models.JSONField(default=dict)
     # A file:
     file_kind = models.CharField(max_length=7, blank=True, help_text="output, deleted or error")
     resource_type = models.CharField(max_length=64, blank=True)
@@ -96,8 +81,6 @@ class BulkItem(Row):
     count = models.PositiveIntegerField(null=True, help_text="lines, as the EMR says")
     lines = models.PositiveIntegerField(default=0, help_text="stored")
     code = models.CharField(max_length=40, blank=True, help_text="why it is not whole")
-    reason = models.CharField(max_length=300, blank=True)
-    finished_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["number"]

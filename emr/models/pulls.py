@@ -5,6 +5,7 @@ from typing import ClassVar
 from django.db import models
 from django.utils import timezone
 
+from emr.models.leased import Leased, LeasedStep
 from emr.models.people import Practice, User
 from emr.models.registrations import Connection
 from emr.models.row import Row
@@ -124,15 +125,9 @@ class Pull(Row):
         return self.state in self.OPEN
 
 
-class WorkItem(Row):
+class WorkItem(LeasedStep):
     """One patient of one pull, or one resource type over all patients (population path). Leased by one worker at a
     time; the cursor is committed with each page."""
-
-    class State(models.TextChoices):
-        QUEUED = "queued", "Queued"
-        DONE = "done", "Done"
-        FAILED = "failed", "Given up"
-        CANCELLED = "cancelled", "Cancelled"
 
     class Rank(models.IntegerChoices):
         """Who comes first. Within a rank: the smaller `rank_order`."""
@@ -143,26 +138,14 @@ class WorkItem(Row):
         VIEWED = 3, "Recently viewed"
         OLDEST = 4, "Oldest first"
 
-    MAX_ATTEMPTS = 3
-
     pull = models.ForeignKey(Pull, on_delete=models.CASCADE, related_name="items")
     enrolment = models.ForeignKey(
         Enrolment, on_delete=models.CASCADE, null=True, related_name="items", help_text="blank: all patients"
     )
     resource_type = models.CharField(max_length=40, blank=True, help_text="of all patients; blank: which path works")
-    state = models.CharField(max_length=9, choices=State.choices, default=State.QUEUED)
     rank = models.PositiveSmallIntegerField(choices=Rank.choices, default=Rank.OLDEST)
     rank_order = models.FloatField(default=0)
     wanted_at = models.DateTimeField(null=True, help_text="types fresh until then are left out; blank: none is")
-    # Counted when the lease is taken and set back when a page succeeds: what kills its worker stops at three.
-    attempts = models.PositiveSmallIntegerField(default=0)
-    lease = models.UUIDField(null=True)
-    lease_until = models.DateTimeField(null=True)
-    not_before = models.DateTimeField(null=True)
-    published_at = models.DateTimeField(null=True)
-    cursor = models.JSONField(default=dict)
-    reason = models.CharField(max_length=300, blank=True)
-    finished_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
@@ -217,6 +200,8 @@ class ReferenceRead(models.Model):
     practice = models.ForeignKey(Practice, on_delete=models.CASCADE)
     resource_type = models.CharField(max_length=40)
     fhir_id = models.CharField(max_length=128)
+    # A refusal to one person's consent says nothing of what the practice's own app, or another person's, may read.
+    under = models.CharField(max_length=36, blank=True, help_text="the grant; blank: the connection's own token")
     by = models.UUIDField(help_text="the work item that reads it")
     until = models.DateTimeField(help_text="nobody else asks before")
     outcome = models.CharField(max_length=16, choices=TypeOutcome.Outcome, blank=True, help_text="blank: being read")
@@ -226,13 +211,15 @@ class ReferenceRead(models.Model):
     PHI_FIELDS: ClassVar[tuple[str, ...]] = ("fhir_id",)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["practice", "resource_type", "fhir_id"], name="read_by_one")]
+        constraints = [
+            models.UniqueConstraint(fields=["practice", "resource_type", "fhir_id", "under"], name="read_by_one")
+        ]
 
     def __str__(self) -> str:
         return f"read of a {self.resource_type}"
 
 
-class LookUp(Row):
+class LookUp(Leased):
     """A person whom staff seek in the EMR by name and birth date. Deleted after a day; enrols nobody by itself."""
 
     class State(models.TextChoices):
@@ -249,10 +236,6 @@ class LookUp(Row):
     sought = models.JSONField(help_text="parameters of the search: family, given, birthdate")
     found = models.JSONField(default=list, help_text="who was found: fhir_id, name, birth_date, numbers")
     reason = models.CharField(max_length=300, blank=True)
-    not_before = models.DateTimeField(null=True)
-    published_at = models.DateTimeField(null=True)
-    lease_until = models.DateTimeField(null=True)
-    attempts = models.PositiveSmallIntegerField(default=0)
 
     PHI_FIELDS: ClassVar[tuple[str, ...]] = ("sought", "found")
 

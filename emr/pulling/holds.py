@@ -19,7 +19,7 @@ from django.utils import timezone
 from emr import calls, catalogue, doctor, fields, store, tokens
 from emr.models import Pull, TypeOutcome, WorkItem
 from emr.pulling import breaker, leases
-from emr.pulling.journey import NOT_GRANTED
+from emr.pulling.journey import NOT_GRANTED, UNREAD
 from emr.wire import fhir
 from emr.wire.http import Door, NeverAgain, Throttled, TryAgain, WireError
 
@@ -27,7 +27,8 @@ Outcome = TypeOutcome.Outcome
 
 # How often a page is asked for that may come by itself, by what the catalogue says of the failure; else once.
 TRIES = {"once": 2, "backs off": 3}
-# So long until the first of them; twice as long each further time.
+# So long until the first of them, waited for under the lease: back in the queue, the page would wait for a worker that
+# is free, and a run takes up to RUN_SECONDS. Twice as long each further time, in the queue.
 FIRST_WAIT = 0.5
 # A run hands its item back after this long, so that a task stays far below its time limit and a lease can be short.
 RUN_SECONDS = 20.0
@@ -97,7 +98,8 @@ class Hold(ABC):
         try:
             with calls.door_to(self.connection) as door:
                 while self._more():
-                    if self.stopped or time.monotonic() > until:
+                    # A page that is to be tried again is this worker's still, however long its first try took.
+                    if self.stopped or (time.monotonic() > until and not self.cursor.tries):
                         self._stop()
                     self._take(door)
         except WireError as error:
@@ -208,7 +210,11 @@ class Hold(ABC):
             raise Postponed(0)
         if self.cursor.tries < TRIES.get(catalogue.explain(error.code).retries, 1):
             self._commit(called=called)
-            raise Postponed(FIRST_WAIT * 2 ** (self.cursor.tries - 1))
+            if self.cursor.tries > 1:
+                raise Postponed(FIRST_WAIT * 2 ** (self.cursor.tries - 1))
+            if not self.stopped:
+                time.sleep(FIRST_WAIT)
+            return
         if not called or doctor.stops_connection(error.code):
             self.cursor.tries = 0
             self._commit(called=called)
@@ -229,8 +235,15 @@ class Hold(ABC):
         if doctor.stops_connection(error.code):
             self._commit(called=1)
             raise error
+        if not isinstance(error, fhir.Forbidden) and self._begun_anew():
+            self._commit(called=1, answered=True)
+            return
         outcome = _REFUSALS.get(error.code, Outcome.NOT_FETCHED)
         self._ended(outcome, words(error), error.code, called=1, answered=True)
+
+    def _begun_anew(self) -> bool:
+        """True when the refused call was for a further page, and its list is asked for again from the first one."""
+        return False
 
     def _commit(
         self,
@@ -241,8 +254,10 @@ class Hold(ABC):
     ) -> None:
         """Cursor and counts, only under our lease. Call it inside the transaction of what they belong to."""
         self._leased_until = leases.end(self._longest)
+        # Only what was asked and answered is progress: who stops its worker without that is stopped at three.
+        tried = {"attempts": 0} if called else {}
         held = WorkItem.objects.filter(pk=self.item.pk, lease=self.item.lease).update(
-            cursor=self.cursor.dump(), lease_until=self._leased_until, attempts=0
+            cursor=self.cursor.dump(), lease_until=self._leased_until, **tried
         )
         if not held:
             raise LeaseLost
@@ -270,6 +285,13 @@ def missing(page: fhir.Page) -> str:
         return f"{catalogue.explain('FHIR_LINK_FOREIGN').title} (FHIR_LINK_FOREIGN)"
     if any(outcome.severity in {"fatal", "error", "warning"} for outcome in page.outcomes):
         return f"{catalogue.explain('FHIR_PARTIAL').title} (FHIR_PARTIAL)"
+    return ""
+
+
+def unread(page: fhir.Page) -> str:
+    """Why a list is not known whole though it came: an entry of it may have been about anything on file; or blank."""
+    if any(entry.fault for entry in page.entries):
+        return f"{catalogue.explain(UNREAD).title} ({UNREAD})"
     return ""
 
 

@@ -12,6 +12,9 @@ Outcome = TypeOutcome.Outcome
 MAX_PAGES = 1000
 NOT_GRANTED = "the scope was not granted"
 ENDLESS = "the server's page links do not come to an end"
+# The code of a list that came whole but for entries that could not be read.
+UNREAD = "FHIR_BAD_RESOURCE"
+MOST_RESTARTS = 1
 
 
 def loops(next_url: str, pages: list[str], most: int = MAX_PAGES) -> bool:
@@ -48,7 +51,8 @@ class Journey:
 
     `skip`: types that are fresh and not asked for, set before the first call; then also those found not granted.
     `references` is None until the plan's queries are done; then the reads left, as [type, id].
-    `missing`: why the current list will not be whole though its pages are good, so far.
+    `missing`: why the current list will not be whole though its pages are good, so far. `unread`: the same for entries
+    of it that could not be read. `restarts`: how often it was begun anew.
     `answers`: per type, one [outcome, reason, code of the catalogue or ""] for each query or read that ended.
     `failing_from`: the first type that the failures at hand ended, "" when the last call was answered.
     `seen`: per type of the current query, marks of the ids sent so far (store.mark), until the type has ended.
@@ -62,6 +66,8 @@ class Journey:
     tries: int = 0
     reauthorized: bool = False
     missing: str = ""
+    unread: str = ""
+    restarts: int = 0
     failing_from: str = ""
     answers: dict[str, list[list[str]]] = field(default_factory=dict)
     references: list[list[str]] | None = None
@@ -98,17 +104,34 @@ class Journey:
         self.references = [*(self.references or [])[1:], *(self.references or [])[:1]]
         return len(self.references)
 
-    def page_read(self, next_url: str | None, *, missing: str = "") -> None:
+    def page_read(self, next_url: str | None, *, missing: str = "", unread: str = "") -> None:
         """A page is stored. Without a further one its query is over; a link seen before ends it too."""
         self.tries, self.reauthorized, self.failing_from = 0, False, ""
-        self.missing = self.missing or missing
+        self.missing, self.unread = self.missing or missing, self.unread or unread
+        if next_url is None and self.missing:
+            self.ended(Outcome.NOT_FETCHED, self.missing)
+            return
         if next_url is None:
-            self.ended(Outcome.NOT_FETCHED if self.missing else Outcome.COMPLETE, self.missing)
+            self.ended(Outcome.COMPLETE, self.unread, UNREAD if self.unread else "")
             return
         if loops(next_url, self.pages):
             self.ended(Outcome.NOT_FETCHED, ENDLESS)
             return
         self.next_url = next_url
+
+    def begin_anew(self) -> bool:
+        """The list at hand from its first page: its next link is no longer held (what a search found is kept for some
+        minutes only). False when it is at its first page, or was begun anew before."""
+        if self.next_url is None or self.restarts >= MOST_RESTARTS:
+            return False
+        restarts = self.restarts + 1
+        self._forget_pages()
+        self.restarts = restarts
+        return True
+
+    def _forget_pages(self) -> None:
+        self.tries, self.reauthorized, self.restarts = 0, False, 0
+        self.missing, self.unread, self.next_url, self.pages = "", "", None, []
 
     def ended(self, outcome: Outcome, reason: str = "", code: str = "") -> None:
         """The current query or read is over; go on to the next."""
@@ -118,7 +141,7 @@ class Journey:
         # A result that only a report names says nothing of how its type's lists ended.
         if step.query is not None or step.is_shared:
             self.answers.setdefault(step.resource_type, []).append([str(outcome), reason, code])
-        self.tries, self.reauthorized, self.missing, self.next_url, self.pages = 0, False, "", None, []
+        self._forget_pages()
         if step.is_reference and self.references:
             self.references = self.references[1:]
         else:
@@ -140,7 +163,7 @@ class Journey:
         refused = [kind for kind in left if kind not in skipped and not allows(kind)]
         step = self.next_step()
         if step is not None and step.resource_type in refused:
-            self.tries, self.reauthorized, self.missing, self.next_url, self.pages = 0, False, "", None, []
+            self._forget_pages()
         for kind in refused:
             self.answers.setdefault(kind, []).append([str(Outcome.NOT_PERMITTED), reason, ""])
         self.skip = sorted(skipped.union(refused))
@@ -163,7 +186,8 @@ class Journey:
         for resource_type in undone.union(self.profile.read_by_reference):
             self.answers.pop(resource_type, None)
             self.seen.pop(resource_type, None)
-        self.failing_from, self.missing, self.next_url, self.pages, self.references = "", "", None, [], None
+        self._forget_pages()
+        self.failing_from, self.references = "", None
 
     def sent(self, marks: dict[str, list[str]]) -> None:
         """Ids of a page, by the type they were sent as."""
@@ -171,9 +195,10 @@ class Journey:
             self.seen.setdefault(resource_type, []).extend(found)
 
     def whole(self, resource_type: str) -> bool:
-        """True when every query of the type ended complete: what was not sent is then no longer there."""
+        """True when every query of the type ended complete, and all of it could be read: what was not sent is then no
+        longer there."""
         answers = self.answers.get(resource_type, [])
-        return bool(answers) and all(outcome == Outcome.COMPLETE for outcome, _, _ in answers)
+        return bool(answers) and all(outcome == Outcome.COMPLETE and code != UNREAD for outcome, _, code in answers)
 
     def type_ended(self, resource_type: str) -> bool:
         """True when no further query of the plan asks for this type."""

@@ -7,11 +7,12 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from emr import schedule
 from emr.models import Connection, Pull, WorkItem
+from emr.pulling import ending, queue
 
 # A shorter wait than this is announced to the broker; a longer one is the tick's.
 SOON_SECONDS = 5.0
@@ -19,16 +20,12 @@ SOON_SECONDS = 5.0
 
 def claim(item_id: UUID) -> WorkItem | None:
     """The item under a new lease, its attempt counted; None when it is not to be had now."""
-    now, lease = timezone.now(), uuid.uuid4()
-    free = Q(lease_until=None) | Q(lease_until__lt=now)
-    ready = Q(not_before=None) | Q(not_before__lte=now)
+    lease = uuid.uuid4()
     # No join: PostgreSQL looks again at the item's own columns when two claims meet, not at a joined copy of them.
     running = Exists(
         Pull.objects.filter(pk=OuterRef("pull_id"), state=Pull.State.RUNNING, connection__state=Connection.State.ACTIVE)
     )
-    taken = WorkItem.objects.filter(free, ready, running, pk=item_id, state=WorkItem.State.QUEUED).update(
-        lease=lease, lease_until=end(), attempts=F("attempts") + 1
-    )
+    taken = _free().filter(running, pk=item_id).update(lease=lease, lease_until=end(), attempts=F("attempts") + 1)
     if not taken:
         return None
     rows = WorkItem.objects.select_related("enrolment", "pull__connection__practice", "pull__connection__registration")
@@ -36,6 +33,32 @@ def claim(item_id: UUID) -> WorkItem | None:
     if item is not None and item.enrolment is not None and item.enrolment.connection_id == item.pull.connection_id:
         item.enrolment.connection = item.pull.connection
     return item
+
+
+def claim_more(item: WorkItem, most: int) -> list[WorkItem]:
+    """Further patients of its pull under the lease of `item`, the most urgent first: such as nobody has begun.
+
+    All that staff wait for, or that has stopped a worker, is left to be claimed by itself.
+    """
+    new = Q(cursor={}, attempts=0, enrolment__isnull=False, rank__gt=WorkItem.Rank.ASKED)
+    rows = _free().filter(new, pull=item.pull_id).order_by("rank", "rank_order", "pk")
+    ids = list(rows.values_list("pk", flat=True)[:most])
+    # Asked again in the UPDATE: another worker may have taken some of them meanwhile.
+    _free().filter(attempts=0, pk__in=ids).update(lease=item.lease, lease_until=item.lease_until, attempts=1)
+    taken = WorkItem.objects.filter(pk__in=ids, lease=item.lease).select_related("enrolment")
+    for each in taken:
+        each.pull = item.pull
+        if each.enrolment is not None:
+            each.enrolment.connection = item.pull.connection
+    return list(taken)
+
+
+def _free() -> QuerySet[WorkItem]:
+    """Queued, not held by anybody, and not put off."""
+    now = timezone.now()
+    free = Q(lease_until=None) | Q(lease_until__lt=now)
+    ready = Q(not_before=None) | Q(not_before__lte=now)
+    return WorkItem.objects.filter(free, ready, state=WorkItem.State.QUEUED)
 
 
 def hand_back(item: WorkItem, seconds: float) -> None:
@@ -50,7 +73,13 @@ def hand_back(item: WorkItem, seconds: float) -> None:
         published_at=not_before if soon else F("published_at"),
     )
     if handed and soon:
-        schedule.publish_soon(item.pk, seconds)
+        queue.publish_soon(item.pk, seconds)
+
+
+def let_go(item: WorkItem, pk: UUID, cursor: dict[str, object]) -> None:
+    """One of those claimed with `item`, for whoever comes next, to go on from this cursor."""
+    free = {"lease": None, "lease_until": None, "attempts": 0, "published_at": None}
+    WorkItem.objects.filter(pk=pk, lease=item.lease).update(cursor=cursor, **free)
 
 
 def give_up(item: WorkItem, reason: str) -> None:
@@ -60,8 +89,8 @@ def give_up(item: WorkItem, reason: str) -> None:
             state=WorkItem.State.FAILED, reason=reason, lease=None, lease_until=None, finished_at=timezone.now()
         )
         if given_up and item.enrolment is not None:
-            schedule.due_again(item.enrolment)
-    schedule.finish_pulls(item.pull_id)
+            schedule.due_again([item.enrolment])
+    ending.finish_pulls(item.pull_id)
 
 
 def done() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from emr import profiles
 from emr.models import BulkJob, ClientRegistration, Connection, Sweep
+from emr.models.kinds import kind_name
 from emr.wire import scopes
 
 
@@ -36,7 +37,7 @@ class Choice:
     def words(self) -> str:
         return {
             Path.BULK: "The group's bulk export",
-            Path.POPULATION: f"Searches over all patients ({', '.join(sorted(self.types))})",
+            Path.POPULATION: f"Searches over all patients ({', '.join(sorted(map(kind_name, self.types)))})",
             Path.PATIENTS: "Patient by patient",
         }[self.path]
 
@@ -44,7 +45,7 @@ class Choice:
 def choose(connection: Connection) -> Choice:
     """The path in use now. One query."""
     rows = {row.resource_type: row for row in connection.sweeps.all()}
-    because = tuple(f"{row.resource_type}: {row.reason}" for row in rows.values() if not row.works)
+    because = tuple(f"{kind_name(row.resource_type)}: {row.reason}" for row in rows.values() if not row.works)
     if refused := export_refusal(connection):
         because = (f"Bulk export: {refused.reason}", *because)
     decided = max((row.decided_at for row in rows.values()), default=None)

@@ -18,8 +18,8 @@ from django.utils import timezone
 from emr import roster, schedule, store
 from emr.models import Enrolment, Pull, Sweep, SweptPage, WorkItem
 from emr.profiles import Query
-from emr.pulling import appointments, leases, merges, paths, swept
-from emr.pulling.holds import SLACK_SECONDS, Ask, Hold, LeaseLost, Outcome, missing
+from emr.pulling import appointments, ending, leases, merges, paths, references, swept
+from emr.pulling.holds import SLACK_SECONDS, Ask, Hold, LeaseLost, Outcome, missing, unread
 from emr.pulling.journey import ENDLESS, loops
 from emr.wire import fhir
 from emr.wire.errors import NeverAgain, WireError
@@ -28,7 +28,8 @@ from emr.wire.http import Door, Timeouts
 MOST_RESTARTS = 3
 MOST_PAGES = 20_000
 # Refusals that for one patient mean that nothing came, and for all that they cannot be asked for together.
-_REFUSALS = {"FHIR_404_RESOURCE", "FHIR_REFUSED"}
+# An answer that is too large even with the smallest pages is of a server that passes over their size.
+_REFUSALS = {"FHIR_404_RESOURCE", "FHIR_REFUSED", "NET_TOO_LARGE"}
 # So many enrolments in one statement.
 _AT_ONCE = 500
 
@@ -38,6 +39,7 @@ class Pass:
     """The cursor of a type: which page of which window.
 
     since: the window's lower edge, "" for a pass over everything. server_at: the server's clock at the first page.
+    unread: entries came that could not be read, so nothing is called gone.
     plain: without the profile's further parameters, which the server refused. pages: marks of the links followed.
     """
 
@@ -50,6 +52,7 @@ class Pass:
     plain: bool = False
     restarts: int = 0
     missing: str = ""
+    unread: bool = False
     tries: int = 0
     reauthorized: bool = False
     failing_from: str = ""
@@ -107,9 +110,10 @@ class Sweeping(Hold):
 
     def _keep(self, page: fhir.Page) -> None:
         kind = self.item.resource_type
-        shared = frozenset(self.connection.profile.read_by_reference)
+        shared = references.nobodys(self.connection)
         if not self.at.next_url and page.server_date:
-            self.at.server_at = page.server_date.isoformat()
+            # Of a server whose clock is ahead of ours, what it writes from now on would fall before its own time.
+            self.at.server_at = min(page.server_date, timezone.now()).isoformat()
         with transaction.atomic():
             kept = store.keep_of_many(
                 page.entries,
@@ -138,6 +142,7 @@ class Sweeping(Hold):
     def _page_read(self, page: fhir.Page) -> None:
         self.at.tries, self.at.reauthorized = 0, False
         self.at.missing = self.at.missing or missing(page)
+        self.at.unread = self.at.unread or bool(unread(page))
         if page.next_url is None:
             self._say(Outcome.NOT_FETCHED if self.at.missing else Outcome.COMPLETE, self.at.missing)
         elif loops(page.next_url, self.at.pages, MOST_PAGES):
@@ -191,13 +196,13 @@ class Sweeping(Hold):
                 self._close(outcome)
             SweptPage.objects.filter(item=self.item).delete()
             _next(pull, self.item.resource_type, began=outcome == Outcome.COMPLETE)
-        schedule.finish_pulls(pull.pk)
+        ending.finish_pulls(pull.pk)
 
     def _close(self, outcome: Outcome) -> None:
         begun = datetime.fromisoformat(self.at.begun_at)
         told = swept.Ended(outcome, self.at.reason, self.at.code, begun, full=not self.at.since)
         swept.record(self.connection, self.item.resource_type, told)
-        if outcome == Outcome.COMPLETE and told.full:
+        if outcome == Outcome.COMPLETE and told.full and not self.at.unread:
             gone = swept.mark_gone(self.connection, self.item, begun)
             Pull.objects.filter(pk=self.item.pull_id).update(gone=F("gone") + gone)
         if outcome == Outcome.COMPLETE and self.item.resource_type == "Appointment":
@@ -228,7 +233,7 @@ def given_up(item: WorkItem) -> None:
     with transaction.atomic():
         pull = Pull.objects.select_for_update().select_related("connection__registration").get(pk=item.pull_id)
         _next(pull, item.resource_type, began=False)
-    schedule.finish_pulls(item.pull_id)
+    ending.finish_pulls(item.pull_id)
 
 
 def hand_over(pull: Pull) -> None:

@@ -11,10 +11,9 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from emr import schedule
 from emr.models import Sweep, WorkItem
 from emr.profiles import Population
-from emr.pulling import leases, paths, population
+from emr.pulling import ending, leases, paths, population
 from emr.pulling.holds import SLACK_SECONDS, Ask, Hold, LeaseLost, Outcome
 from emr.wire import fhir
 from emr.wire.http import Door, Timeouts
@@ -112,7 +111,7 @@ class Probing(Hold):
                 population.begin(self.item.pull)
             else:
                 population.hand_over(self.item.pull)
-        schedule.finish_pulls(self.item.pull_id)
+        ending.finish_pulls(self.item.pull_id)
 
     def _store(self) -> None:
         why_nobody = self.probe.found.get("Patient", [""])[0]

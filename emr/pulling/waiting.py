@@ -3,10 +3,10 @@
 from datetime import timedelta
 from uuid import UUID
 
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 
-from emr import catalogue, schedule
+from emr import catalogue, hints
 from emr.models import Connection, DoctorReport, LookUp, Quarantine
 
 RECHECK = timedelta(seconds=60)
@@ -16,21 +16,18 @@ def look_ups_waiting() -> list[UUID]:
     """Look-ups that a worker could take now and that no recent message names; old ones are deleted."""
     now = timezone.now()
     LookUp.objects.filter(created_at__lt=now - timedelta(days=1)).delete()
-    free = Q(lease_until=None) | Q(lease_until__lt=now)
-    ready = Q(not_before=None) | Q(not_before__lte=now)
-    unsent = Q(published_at=None) | Q(published_at__lt=now - schedule.REPUBLISH) | Q(not_before__gt=F("published_at"))
     rows = LookUp.objects.filter(
-        free, ready, unsent, state=LookUp.State.QUEUED, connection__state=Connection.State.ACTIVE
+        LookUp.free(), hints.unsent(), state=LookUp.State.QUEUED, connection__state=Connection.State.ACTIVE
     )
-    ids = list(rows.values_list("pk", flat=True)[: schedule.ITEMS_A_TICK])
+    ids = list(rows.values_list("pk", flat=True)[: hints.ITEMS_A_TICK])
     LookUp.objects.filter(pk__in=ids).update(published_at=now)
     return ids
 
 
 def retries_waiting() -> list[UUID]:
     """Quarantined bytes that staff want tried again, asked for longer ago than a message takes."""
-    asked = Quarantine.objects.filter(retry_asked_at__lt=timezone.now() - schedule.REPUBLISH, released_at=None)
-    ids = list(asked.values_list("pk", flat=True)[: schedule.ITEMS_A_TICK])
+    asked = Quarantine.objects.filter(retry_asked_at__lt=timezone.now() - hints.REPUBLISH, released_at=None)
+    ids = list(asked.values_list("pk", flat=True)[: hints.ITEMS_A_TICK])
     Quarantine.objects.filter(pk__in=ids).update(retry_asked_at=timezone.now())
     return ids
 
@@ -46,7 +43,7 @@ def connections_to_check() -> list[UUID]:
 def self_tests_waiting() -> list[UUID]:
     """Connections whose self-test was asked for and not taken up within the time of a lost message."""
     now = timezone.now()
-    sent = Q(alive_at__lt=now - schedule.REPUBLISH) | Q(alive_at=None, created_at__lt=now - schedule.REPUBLISH)
+    sent = Q(alive_at__lt=now - hints.REPUBLISH) | Q(alive_at=None, created_at__lt=now - hints.REPUBLISH)
     waiting = DoctorReport.objects.filter(sent, state=DoctorReport.State.QUEUED)
     found = list(waiting.values_list("pk", "connection_id"))
     DoctorReport.objects.filter(pk__in=[pk for pk, _ in found]).update(alive_at=now)

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Sum
 
-from emr import catalogue, keys, roster, schedule
+from emr import catalogue, hints, keys, roster
 from emr.accounts import second_factor
 from emr.models import (
     ClientRegistration,
@@ -101,7 +101,7 @@ def register_at_sandbox(sandbox: Sandbox) -> None:
 def connect(connection: Connection) -> None:
     """Let a worker test the connection. Raises ChildFailed with what is wrong."""
     Connection.objects.filter(pk=connection.pk).update(state=Connection.State.REGISTERED, reason_code="")
-    schedule.publish("emr.tasks.check_connection", connection.pk)
+    hints.publish("emr.tasks.check_connection", connection.pk)
 
     def settled() -> bool:
         connection.refresh_from_db()

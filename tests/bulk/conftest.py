@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from emr import schedule
 from emr.bulk import opening, running, waiting
 from emr.models import BulkItem, BulkJob, Connection, Pull, Resource
+from emr.pulling import asking, ending
 from tests.emr.conftest import (  # noqa: F401
     CLIENT_ID,
     Connect,
@@ -16,6 +16,7 @@ from tests.emr.conftest import (  # noqa: F401
     connect,
     jwks_server,
     key_material,
+    published,
     signing_key,
     unlimited,
 )
@@ -23,15 +24,6 @@ from tests.wire.conftest import stub, wire  # noqa: F401
 
 GROUP_SCOPE = "system/Group.read"
 ConnectBulk = Callable[..., tuple[Connection, Control]]
-
-
-@pytest.fixture(autouse=True)
-def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """No broker: what would have been sent to it."""
-    sent: list[tuple[Any, ...]] = []
-    monkeypatch.setattr("emr.schedule.publish", lambda *args: bool(sent.append(args)) or True)
-    monkeypatch.setattr("emr.schedule.publish_soon", lambda *args: sent.append(args))
-    return sent
 
 
 @pytest.fixture
@@ -56,7 +48,7 @@ def connect_bulk(connect: Connect, jwks_server: Any) -> ConnectBulk:  # noqa: F8
 def tick() -> int:
     """One beat and one worker, without the waiting between two tries. Returns how many steps were taken."""
     opening.open_due()
-    schedule.finish_pulls()
+    ending.finish_pulls()
     BulkItem.objects.filter(state="queued").update(not_before=None, published_at=None)
     Pull.objects.update(hold_until=None)
     items = waiting.waiting_items()
@@ -77,7 +69,7 @@ def export_again(connection: Connection, *, whole: bool = False) -> BulkJob:
     """A day later, another export is due."""
     connection.bulk_jobs.update(created_at=timezone.now() - connection.profile.freshness.shortest)
     if whole:
-        schedule.request_pull(connection, "test")
+        asking.request_pull(connection, "test")
     return work(connection)
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from emr import schedule
 from emr.bulk import opening, running, waiting
 from emr.models import BulkJob, BulkMember, BulkSeen, Enrolment, Pull, Quarantine, Resource, TypeOutcome
+from emr.pulling import asking, ending
 from emr.signals import patient_pulled
 from tests.bulk.conftest import ConnectBulk, calls, export_again, on_file, tick, work
 
@@ -203,7 +204,7 @@ def test_staff_asked_patient_joins_the_export_by_the_plan(connect_bulk: ConnectB
     patient = control.patient_ids[0]
     connection.bulk_jobs.update(created_at=timezone.now() - timedelta(hours=25))
     opening.open_due()
-    schedule.refresh(connection.practice_id, patient, None)
+    asking.refresh(connection.practice_id, patient, None)
     schedule.open_pulls()
     pull = connection.pulls.get(state=Pull.State.RUNNING)
     assert [item.enrolment.patient_fhir_id for item in pull.items.all()] == [patient]
@@ -228,7 +229,7 @@ def test_cancelled_pull_ends_the_export_at_the_server(connect_bulk: ConnectBulk)
     tick()
     tick()
     pull = connection.pulls.get()
-    assert schedule.cancel(pull.pk)
+    assert ending.cancel(pull.pk)
     job = work(connection)
     assert job.state == BulkJob.State.CANCELLED
     assert control.get("bulk")["cancelled"] == 1

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from emr import schedule
 from emr.bulk import opening, running, waiting
-from emr.models import BulkJob, Connection, Pull, Quarantine, Resource, TypeOutcome
+from emr.models import BulkItem, BulkJob, Connection, Pull, Quarantine, Resource, TypeOutcome
 from emr.pulling import paths
 from tests.bulk.conftest import ConnectBulk, Control, calls, export_again, on_file, tick, work
 
@@ -66,15 +66,30 @@ def test_a_passing_fault_loses_nothing_and_costs_little(connect_bulk: ConnectBul
     assert calls(control) <= 2 + 1 + 1 + files + 1 + extra
 
 
-@pytest.mark.parametrize("first", [1.0])
-def test_first_retry_comes_soon(connect_bulk: ConnectBulk, first: float) -> None:
+def test_a_failed_step_is_announced_for_a_second_later(connect_bulk: ConnectBulk, published: list[Any]) -> None:
     connection, control = connect_bulk(patients=1)
     order(control, "500", START)
     opening.open_due()
     (item,) = waiting.waiting_items()
     running.run(item)
+    assert published[-1] == (waiting.TASK, 1.0, item)
+    assert waiting.waiting_items() == []  # announced already
     row = connection.bulk_jobs.get().items.get()
     assert (row.not_before - timezone.now()).total_seconds() <= 2.0
+
+
+def test_a_file_about_to_be_tried_again_keeps_its_place(connect_bulk: ConnectBulk) -> None:
+    """No more files at a time than servers bear, though one of them is waiting for a second."""
+    connection, control = connect_bulk(patients=1, exports={"polls": 0})
+    while connection.bulk_jobs.filter(items__kind="file").count() < waiting.ABREAST + 1:
+        opening.open_due()
+        BulkItem.objects.update(not_before=None, published_at=None)
+        running.run(waiting.waiting_items()[0])
+    order(control, "500", FILE)
+    first, _second = waiting.waiting_items()
+    running.run(first)
+    BulkItem.objects.exclude(pk=first).update(published_at=None)
+    assert len(waiting.waiting_items()) == waiting.ABREAST - 1
 
 
 REFUSALS = [

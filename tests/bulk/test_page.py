@@ -23,9 +23,10 @@ def words(html: str) -> str:
 
 
 def line(html: str, kind: str) -> str:
-    """The cells of one kind of record."""
-    row = next(row for row in html.split("<tr>") if f'<th scope="row">{kind}' in row)
-    return words(row.split("</tr>")[0])
+    """The cells of one kind of record, from its FHIR type on."""
+    row = next(row for row in html.split("<tr>") if f"<small>{kind}</small>" in row)
+    said = words(row.split("</tr>")[0])
+    return said[said.index(kind) :]
 
 
 def test_export_reads_sensibly_from_stage_to_stage(connect_bulk: ConnectBulk, staff: User) -> None:

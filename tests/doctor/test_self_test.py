@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections
 from django.utils import timezone
 
-from emr import calls, discovery, doctor, schedule, tasks
+from emr import calls, discovery, doctor, hints, tasks
 from emr.doctor import reports
 from emr.models import Connection, DoctorReport, JwksHit, Practice
 from emr.pulling import waiting
@@ -29,7 +29,7 @@ STEPS = ["configuration", "network", "discovery", "jwks", "clock", "assertion", 
 @pytest.fixture(autouse=True)
 def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     sent: list[tuple[object, ...]] = []
-    monkeypatch.setattr("emr.schedule.publish", lambda *args: sent.append(args) or True)
+    monkeypatch.setattr("emr.hints.publish", lambda *args: sent.append(args) or True)
     return sent
 
 
@@ -269,7 +269,7 @@ def test_two_requests_are_one_and_a_worker_runs_it_once(well: Stage, published: 
 def test_a_request_whose_message_was_lost_is_sent_again(well: Stage) -> None:
     doctor.request(fresh(well))
     assert waiting.self_tests_waiting() == []
-    DoctorReport.objects.update(created_at=timezone.now() - schedule.REPUBLISH * 2)
+    DoctorReport.objects.update(created_at=timezone.now() - hints.REPUBLISH * 2)
     assert waiting.self_tests_waiting() == [well.connection.pk]
     assert waiting.self_tests_waiting() == []
 

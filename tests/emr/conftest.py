@@ -140,10 +140,24 @@ def connect(practice_a: Practice, signing_key: SigningKey, jwks_server: JwksServ
         sandbox.__exit__(None, None, None)
 
 
+@pytest.fixture(autouse=True)
+def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """No broker: what would have been sent to it. Task and ids; between them the seconds until then, if any."""
+    sent: list[tuple[Any, ...]] = []
+
+    def later(task: str, seconds: float, *args: object) -> bool:
+        sent.append((task, seconds, *args) if seconds else (task, *args))
+        return True
+
+    monkeypatch.setattr("emr.hints.publish_later", later)
+    return sent
+
+
 @pytest.fixture
 def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls are counted, but a whole test run may make more than 250 a minute."""
+    """Calls are counted, but a whole test run may make more than 250 a minute; and no second try is waited for."""
     monkeypatch.setattr("emr.budget.DatabaseBudget.take", lambda self, key, **kwargs: 0.0)
+    monkeypatch.setattr("emr.pulling.holds.FIRST_WAIT", 0.01)
 
 
 assert django_settings.EMBEDDED

@@ -13,14 +13,9 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.usefixtures("unlimited", "_no_broker"),
+    pytest.mark.usefixtures("unlimited"),
     pytest.mark.shared_data,
 ]
-
-
-@pytest.fixture
-def _no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emr.schedule.publish", lambda *args: True)
 
 
 @pytest.mark.parametrize("folder", ["cohort-migraine", "us-core-examples", "r4-examples-clinical"])

@@ -7,19 +7,14 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from emr import pulls, roster, schedule, signals
+from emr import hints, pulls, roster, schedule, signals, store
 from emr.models import Connection, Enrolment, Pull, Quarantine, Resource, TypeOutcome, WorkItem
+from emr.pulling import asking, queue
 from tests.emr.conftest import Connect, Control
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("unlimited")]
 
 OUTCOMES = TypeOutcome.Outcome
-
-
-@pytest.fixture(autouse=True)
-def _no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emr.schedule.publish", lambda *args: True)
-    monkeypatch.setattr("emr.schedule.publish_soon", lambda *args: None)
 
 
 def work(connection: Connection, *, rounds: int = 60) -> None:
@@ -28,7 +23,7 @@ def work(connection: Connection, *, rounds: int = 60) -> None:
         schedule.open_pulls()
         WorkItem.objects.filter(state="queued").update(not_before=None, published_at=None)
         Pull.objects.update(hold_until=None)
-        items = schedule.waiting_items()
+        items = queue.waiting_items()
         for item in items:
             pulls.run(item)
         if not WorkItem.objects.filter(state="queued").exists():
@@ -67,7 +62,7 @@ def test_the_second_pull_writes_no_resource(connect: Connect) -> None:
     connection, control = connect(patients=2)
     pull_all(connection, control)
     before = {row.pk: row.changed_at for row in Resource.objects.all()}
-    schedule.request_pull(connection, "test")
+    asking.request_pull(connection, "test")
     work(connection)
     again = connection.pulls.latest("started_at")
     assert (again.new, again.changed) == (0, 0)
@@ -81,7 +76,7 @@ def delete(control: Control, resource_type: str, fhir_id: str) -> None:
 
 
 def pull_again(connection: Connection) -> Pull:
-    schedule.request_pull(connection, "test")
+    asking.request_pull(connection, "test")
     work(connection)
     return connection.pulls.latest("started_at")
 
@@ -242,13 +237,13 @@ def test_a_worker_that_lost_its_lease_commits_nothing(connect: Connect, monkeypa
     roster.enrol(connection, control.patient_ids, Enrolment.KnownBy.LIST)
     schedule.open_pulls()
     item = WorkItem.objects.get()
-    original = pulls.store.keep_of_many
+    original = store.keep_of_many
 
     def stolen(*args: Any, **kwargs: Any) -> Any:
         WorkItem.objects.filter(pk=item.pk).update(lease=None)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(pulls.store, "keep_of_many", stolen)
+    monkeypatch.setattr(store, "keep_of_many", stolen)
     pulls.run(item.pk)
     assert Resource.objects.count() == 0
     item.refresh_from_db()
@@ -260,9 +255,7 @@ def test_one_item_is_run_by_one_worker(connect: Connect) -> None:
     roster.enrol(connection, control.patient_ids, Enrolment.KnownBy.LIST)
     schedule.open_pulls()
     item = WorkItem.objects.get()
-    WorkItem.objects.update(
-        lease="0b7e2a52-9f0f-4c51-9a5c-1f7d1c3b2a10", lease_until=timezone.now() + schedule.REPUBLISH
-    )
+    WorkItem.objects.update(lease="0b7e2a52-9f0f-4c51-9a5c-1f7d1c3b2a10", lease_until=timezone.now() + hints.REPUBLISH)
     pulls.run(item.pk)
     assert control.get("ledger")["served"] == []
 
@@ -277,7 +270,7 @@ def test_what_kills_its_worker_stops_at_three(connect: Connect, monkeypatch: pyt
     connection, control = connect(patients=1)
     roster.enrol(connection, control.patient_ids, Enrolment.KnownBy.LIST)
     schedule.open_pulls()
-    monkeypatch.setattr(pulls.store, "keep_of_many", die)
+    monkeypatch.setattr(store, "keep_of_many", die)
     for _ in range(3):
         WorkItem.objects.update(lease_until=None)
         with pytest.raises(Killed):
@@ -318,5 +311,5 @@ def test_two_beats_open_one_pull(connect: Connect) -> None:
     assert schedule.open_pulls() == 1
     connection.enrolments.update(due_at=timezone.now())
     assert schedule.open_pulls() == 0
-    assert len(schedule.waiting_items()) == 2
-    assert schedule.waiting_items() == []
+    assert len(queue.waiting_items()) == 2
+    assert queue.waiting_items() == []

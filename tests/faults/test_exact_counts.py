@@ -7,8 +7,9 @@ import pytest
 from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 
-from emr import schedule, validate
+from emr import validate
 from emr.models import Resource, TypeOutcome
+from emr.pulling import asking
 from patients.models import Entry
 from tests.emr.conftest import Connect, Control
 from tests.pulls.conftest import calls, enrol, work
@@ -84,7 +85,7 @@ def test_a_second_pull_with_nothing_changed_writes_no_resource_and_no_entry_and_
     before = on_file()
     validated: list[str] = []
     monkeypatch.setattr(validate, "problems", lambda body: validated.append(body["id"]) or "")
-    schedule.request_pull(connection, "test")
+    asking.request_pull(connection, "test")
     tables = [f'"{model._meta.db_table}"' for model in (Resource, Entry)]
     with CaptureQueriesContext(database) as queries:
         again = work(connection)

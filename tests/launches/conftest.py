@@ -8,7 +8,7 @@ import pytest
 from django.core.cache.backends.locmem import LocMemCache
 
 from emr.models import Practice, SigningKey
-from tests.emr.conftest import JwksServer, jwks_server, key_material, signing_key, unlimited  # noqa: F401
+from tests.emr.conftest import JwksServer, jwks_server, key_material, published, signing_key, unlimited  # noqa: F401
 from tests.launches import place as places
 from tests.launches.apps import SITE
 from tests.launches.place import Place
@@ -18,15 +18,6 @@ from tests.launches.place import Place
 def nobody_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Visits are counted by address and minute; all tests have one address."""
     monkeypatch.setattr("emr.visits.cache", LocMemCache(uuid4().hex, {}))
-
-
-@pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """No broker: what would have been sent to it."""
-    sent: list[tuple[Any, ...]] = []
-    monkeypatch.setattr("emr.schedule.publish", lambda *args: bool(sent.append(args)) or True)
-    monkeypatch.setattr("emr.schedule.publish_soon", lambda *args: sent.append(args))
-    return sent
 
 
 def _placed(practice: Practice, jwks_url: str, settings: Any, **options: Any) -> Iterator[Place]:
@@ -43,12 +34,12 @@ def vendor_keys(signing_key: SigningKey, jwks_server: JwksServer) -> str:  # noq
 
 
 @pytest.fixture
-def place(practice_a: Practice, vendor_keys: str, published: list[Any], settings: Any) -> Iterator[Place]:
+def place(practice_a: Practice, vendor_keys: str, settings: Any) -> Iterator[Place]:
     """A patient app of practice A, connected to a sandbox with two charts."""
     yield from _placed(practice_a, vendor_keys, settings)
 
 
 @pytest.fixture
-def ehr(practice_a: Practice, vendor_keys: str, published: list[Any], settings: Any) -> Iterator[Place]:
+def ehr(practice_a: Practice, vendor_keys: str, settings: Any) -> Iterator[Place]:
     """An EHR-launch app of practice A."""
     yield from _placed(practice_a, vendor_keys, settings, app_type="provider")

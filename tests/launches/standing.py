@@ -23,7 +23,7 @@ def standing(**options: Any) -> Iterator[Place]:
     with ExitStack() as open_things:
         site = open_things.enter_context(PublicAddress())
         # Outside a worker nobody listens; calls are counted, but a run may make more than 250 a minute.
-        for name in ("emr.schedule.publish", "emr.schedule.publish_soon", "emr.budget.DatabaseBudget.take"):
+        for name in ("emr.hints.publish_later", "emr.budget.DatabaseBudget.take"):
             open_things.enter_context(patch(name, return_value=0.0))
         practice, _ = Practice.objects.get_or_create(code=CODE, defaults={"name": "Alder Headache Clinic"})
         key = keys.store(private_key(), environment=Environment.SANDBOX, algorithm="RS384")

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from emr import grants, refreshing, schedule
 from emr.models import Connection, Enrolment, Grant, Resource, TypeOutcome, User, WorkItem
+from emr.pulling import asking
 from tests.launches import signing_in
 from tests.launches.place import Place, finish, fresh
 from tests.pulls.conftest import work
@@ -76,7 +77,7 @@ def test_a_consent_withdrawn_is_no_error_of_the_connection(place: Place) -> None
     kept = Resource.objects.count()
     dated = dict(TypeOutcome.objects.values_list("resource_type", "confirmed_at"))
     signing_in.control(place.control_url, "grants", method="DELETE")
-    schedule.request_pull(place.connection, "again")
+    asking.request_pull(place.connection, "again")
     work(place.connection)
     connection = Connection.objects.get()
     assert (connection.state, connection.reason_code) == ("active", "")
@@ -122,7 +123,7 @@ def test_an_outage_of_the_token_endpoint_ends_in_words_and_is_tried_later(place:
     assert fresh(grant).state == "active"
     signing_in.control(place.control_url, "faults", method="DELETE")
     Grant.objects.update(uncertain_at=timezone.now() - timedelta(hours=1))
-    schedule.request_pull(place.connection, "again")
+    asking.request_pull(place.connection, "again")
     work(place.connection)
     assert outcomes()["Condition"] == "complete"
     assert not fresh(grant).is_uncertain
@@ -134,7 +135,7 @@ def test_a_disconnected_patient_is_not_asked_for(place: Place, alice: User) -> N
     grants.disconnect(grant, alice)
     assert set(TypeOutcome.objects.values_list("reason", flat=True)) == {"needs consent"}
     before: dict[str, Any] = place.seen()["by_kind"]
-    schedule.request_pull(place.connection, "again")
+    asking.request_pull(place.connection, "again")
     work(place.connection)
     assert place.seen()["by_kind"] == before
 
@@ -151,7 +152,7 @@ def test_what_is_read_by_reference_waits_for_the_consent_too(place: Place) -> No
     assert (medication.outcome, medication.code) == ("complete", "")
     confirmed_at = medication.confirmed_at
     signing_in.control(place.control_url, "grants", method="DELETE")
-    schedule.request_pull(place.connection, "again")
+    asking.request_pull(place.connection, "again")
     work(place.connection)
     medication.refresh_from_db()
     assert (medication.outcome, medication.reason) == ("not-fetched", "needs consent")

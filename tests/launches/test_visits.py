@@ -24,7 +24,7 @@ LIMIT = visits.REFUSALS_WRITTEN
 def later(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What a worker has to do when the minute is over. It is always the same minute."""
     sent: list[tuple[Any, ...]] = []
-    monkeypatch.setattr("emr.schedule.publish_later", lambda *args: bool(sent.append(args)) or True)
+    monkeypatch.setattr("emr.hints.publish_later", lambda *args: bool(sent.append(args)) or True)
     monkeypatch.setattr("emr.visits._this_minute", lambda: 1)
     return sent
 
@@ -93,7 +93,7 @@ def test_below_the_limit_nothing_is_left_to_tell(later: list[Any]) -> None:
 
 
 def test_without_a_broker_the_row_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emr.schedule.publish_later", lambda *args: False)
+    monkeypatch.setattr("emr.hints.publish_later", lambda *args: False)
     monkeypatch.setattr("emr.visits._this_minute", lambda: 1)
     for _ in range(LIMIT + 3):
         Client(REMOTE_ADDR=HOME).get(STRANGE["no state"])

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from emr import pulls, roster, schedule
-from emr.models import Connection, Enrolment, Pull, WorkItem
+from emr.models import ClientRegistration, Connection, Enrolment, Practice, Pull, WorkItem
+from emr.pulling import ending, queue
 from tests.emr.conftest import (  # noqa: F401
     Connect,
     Control,
@@ -14,19 +15,10 @@ from tests.emr.conftest import (  # noqa: F401
     connect,
     jwks_server,
     key_material,
+    published,
     signing_key,
     unlimited,
 )
-
-
-@pytest.fixture(autouse=True)
-def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """No broker: what would have been sent to it."""
-    sent: list[tuple[Any, ...]] = []
-    monkeypatch.setattr("emr.schedule.publish", lambda *args: bool(sent.append(args)) or True)
-    monkeypatch.setattr("emr.schedule.publish_soon", lambda *args: sent.append(args))
-    return sent
-
 
 ConnectGeneric = Callable[..., tuple[Connection, Control]]
 
@@ -48,13 +40,23 @@ def connect_generic(connect: Connect, jwks_server: JwksServer) -> ConnectGeneric
     return start
 
 
+@pytest.fixture
+def connection(practice_a: Practice) -> Connection:
+    """Active, to a server that is never asked."""
+    registration = ClientRegistration.objects.create(name="Backend app", client_id="ours")
+    return Connection.objects.create(
+        practice=practice_a, registration=registration, state=Connection.State.ACTIVE,
+        base_url="https://fhir.example.org/fhir/r4/AAAAAA",
+    )  # fmt: skip
+
+
 def tick() -> list[Any]:
     """One beat and one worker, without the waiting between two tries. Returns the items taken."""
     schedule.open_pulls()
-    schedule.finish_pulls()
+    ending.finish_pulls()
     WorkItem.objects.filter(state="queued").update(not_before=None, published_at=None)
     Pull.objects.update(hold_until=None)
-    items = schedule.waiting_items()
+    items = queue.waiting_items()
     for item in items:
         pulls.run(item)
     return items
@@ -66,6 +68,29 @@ def work(connection: Connection, *, rounds: int = 60) -> Pull:
         if not tick():
             break
     return connection.pulls.latest("started_at")
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing after it runs."""
+
+
+def work_with_a_death(monkeypatch: pytest.MonkeyPatch, place: object, name: str, nth: int) -> None:
+    """`tick` until nothing is left, where the worker that makes the nth call of this function does not survive it."""
+    original, seen = getattr(place, name), []
+
+    def dies(*args: Any, **kwargs: Any) -> Any:
+        seen.append(1)
+        if len(seen) == nth:
+            raise Killed
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(place, name, dies)
+    for _ in range(30):
+        try:
+            if not tick():
+                break
+        except Killed:
+            WorkItem.objects.update(lease_until=None)  # the lease of the dead runs out
 
 
 def enrol(connection: Connection, control: Control) -> None:

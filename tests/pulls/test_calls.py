@@ -9,10 +9,12 @@ from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from emr import pulls, schedule, tokens, validate
+from emr import pulls, schedule, signals, store, tokens, validate
 from emr.models import Connection, Pull, Resource, TypeOutcome, WorkItem
+from emr.pulling import asking, ending, references
+from emr.wire import fhir
 from tests.emr.conftest import Connect
-from tests.pulls.conftest import calls, enrol, tick, work
+from tests.pulls.conftest import calls, enrol, work, work_with_a_death
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("unlimited")]
 
@@ -60,7 +62,7 @@ def test_an_unchanged_second_pull_writes_no_record_and_validates_none(
     validated: list[object] = []
     monkeypatch.setattr(validate, "problems", lambda resource: validated.append(resource) or "")
     before = Resource.objects.count()
-    schedule.request_pull(connection, "test")
+    asking.request_pull(connection, "test")
     with CaptureQueriesContext(database) as captured:
         second = work(connection)
     wrote = re.compile(r'^\s*(INSERT INTO|UPDATE|DELETE FROM)\s+"(emr_resource|patients_entry|emr_quarantine)"', re.I)
@@ -99,10 +101,6 @@ def test_a_fault_at_the_token_costs_one_call_more_and_no_connection(connect: Con
     assert calls(control) == minimum(connection, 1) + TOKEN + DISCOVERY + 1
 
 
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing after it runs."""
-
-
 def rows() -> set[tuple[Any, ...]]:
     return set(Resource.objects.values_list("resource_type", "fhir_id", "content_hash", "entered_in_error"))
 
@@ -112,14 +110,14 @@ def outcomes() -> set[tuple[Any, ...]]:
 
 
 POINTS = [
-    (pulls.fhir, "search", "before the answer"),
-    (pulls.store, "keep_of_many", "before a page is stored"),
+    (fhir, "search", "before the answer"),
+    (store, "keep_of_many", "before a page is stored"),
     (pulls.Run, "_commit", "before a commit"),
     (pulls.Run, "_record", "inside the commit that ends a type"),
-    (pulls.signals.patient_pulled, "send", "before the histories are told"),
-    (pulls.schedule, "due_again", "inside the commit that ends an item"),
-    (pulls.schedule, "finish_pulls", "before the pull is closed"),
-    (pulls.references, "missing", "before the references are looked for"),
+    (signals.patient_pulled, "send", "before the histories are told"),
+    (schedule, "due_again", "inside the commit that ends an item"),
+    (ending, "finish_pulls", "before the pull is closed"),
+    (references, "missing", "before the references are looked for"),
 ]
 
 
@@ -136,21 +134,7 @@ def test_a_worker_killed_anywhere_leaves_no_trace(
         model.objects.all().delete()
     connection.enrolments.update(due_at=timezone.now(), pulled_at=None)
     before = calls(control)
-    original, seen = getattr(place, name), []
-
-    def dies(*args: Any, **kwargs: Any) -> Any:
-        seen.append(1)
-        if len(seen) == nth:
-            raise Killed
-        return original(*args, **kwargs)
-
-    monkeypatch.setattr(place, name, dies)
-    for _ in range(20):
-        try:
-            if not tick():
-                break
-        except Killed:
-            WorkItem.objects.update(lease_until=None)  # the lease of the dead runs out
+    work_with_a_death(monkeypatch, place, name, nth)
     pull = connection.pulls.latest("started_at")
     assert (rows(), outcomes()) == (wanted, ended)
     assert pull.state == Pull.State.COMPLETE
@@ -204,7 +188,7 @@ def test_an_incomplete_pass_leaves_the_earlier_complete_one_noted(connect: Conne
     work(connection)
     before = TypeOutcome.objects.get(resource_type="Condition")
     control.fault("forbid-type", match={"type": "Condition"}, times=1)
-    schedule.request_pull(connection, "again")
+    asking.request_pull(connection, "again")
     work(connection)
     after = TypeOutcome.objects.get(resource_type="Condition")
     assert (after.pk, after.outcome, after.confirmed_at) == (before.pk, "not-permitted", before.confirmed_at)

@@ -68,7 +68,7 @@ def test_the_chart_says_where_the_fetching_stands(person: Patient, enrolment: En
 def test_refresh_asks_and_leads_back_to_the_chart(
     person: Patient, enrolment: Enrolment, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emr.schedule.publish", lambda *args: True)
+    monkeypatch.setattr("emr.hints.publish", lambda *args: True)
     back = f"/patients/{person.pk}/"
     answer = signed_in(alice).post(f"/enrolments/{enrolment.pk}/refresh/", {"next": back})
     assert (answer.status_code, answer.headers["Location"]) == (302, back)

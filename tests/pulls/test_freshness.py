@@ -1,6 +1,8 @@
 """What is fresh is not asked for, unless a person asks; who comes soon is fresh in time."""
 
 import io
+import uuid
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +13,8 @@ from django.utils import timezone
 
 from emr import freshness, profiles, schedule
 from emr.models import AuditEvent, Connection, Enrolment, Practice, Resource, TypeOutcome, User, WorkItem
-from tests.emr.conftest import Connect
+from emr.pulling import asking, breaker, queue
+from tests.emr.conftest import Connect, Control
 from tests.pulls.conftest import enrol, work
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("unlimited")]
@@ -77,7 +80,7 @@ def test_a_refresh_asks_for_everything_and_is_audited(connect: Connect, alice: U
     work(connection)
     age(everything=1)
     patient = control.patient_ids[1]
-    assert schedule.refresh(connection.practice_id, patient, alice)
+    assert asking.refresh(connection.practice_id, patient, alice)
     pull = work(connection)
     assert pull.items.get().enrolment.patient_fhir_id == patient
     assert asked(connection) == planned(connection)
@@ -91,10 +94,10 @@ def test_a_refresh_of_nobody_is_refused(connect: Connect, alice: User, practice_
     connection, control = connect(patients=1, page_size=1000)
     enrol(connection, control)
     patient = control.patient_ids[0]
-    assert not schedule.refresh(connection.practice_id, "nobody", alice)
-    assert not schedule.refresh(practice_b.pk, patient, alice)
+    assert not asking.refresh(connection.practice_id, "nobody", alice)
+    assert not asking.refresh(practice_b.pk, patient, alice)
     Connection.objects.update(state=Connection.State.REVOKED)
-    assert not schedule.refresh(connection.practice_id, patient, alice)
+    assert not asking.refresh(connection.practice_id, patient, alice)
     assert not AuditEvent.objects.filter(action="pull").exists()
 
 
@@ -103,8 +106,8 @@ def test_a_refresh_during_a_pull_moves_the_patient_to_the_front(connect: Connect
     enrol(connection, control)
     schedule.open_pulls()
     patient = control.patient_ids[2]
-    assert schedule.refresh(connection.practice_id, patient, alice)
-    first = WorkItem.objects.get(pk=schedule.waiting_items()[0])
+    assert asking.refresh(connection.practice_id, patient, alice)
+    first = WorkItem.objects.get(pk=queue.waiting_items()[0])
     assert (first.enrolment.patient_fhir_id, first.rank, first.wanted_at) == (patient, WorkItem.Rank.ASKED, None)
     assert work(connection).items.count() == 3  # taken along, not fetched twice
 
@@ -114,7 +117,7 @@ def test_a_refresh_of_a_patient_under_way_is_done_after_that(connect: Connect, a
     enrol(connection, control)
     schedule.open_pulls()
     WorkItem.objects.update(cursor={"position": 3})
-    assert schedule.refresh(connection.practice_id, control.patient_ids[0], alice)
+    assert asking.refresh(connection.practice_id, control.patient_ids[0], alice)
     work(connection)
     done = WorkItem.objects.filter(state="done").order_by("finished_at")
     assert [item.wanted_at is None for item in done] == [False, True]
@@ -142,7 +145,7 @@ def test_what_was_refused_for_good_is_asked_again_after_a_week_or_by_a_person(
     work(connection)
     assert "Procedure" in asked(connection)
     age(everything=1)
-    schedule.refresh(connection.practice_id, control.patient_ids[0], alice)
+    asking.refresh(connection.practice_id, control.patient_ids[0], alice)
     work(connection)
     assert "Procedure" in asked(connection)
 
@@ -242,29 +245,111 @@ def test_what_went_wrong_before_an_appointment_is_tried_again_hourly(connect: Co
     assert again.calls == 1  # Condition alone
 
 
-def test_the_command_names_who_is_awaited_and_not_fresh(connect: Connect) -> None:
-    with time_machine.travel("2026-11-23 12:00+00:00"):  # 07:00 in New York
+@pytest.fixture
+def day(connect: Connect) -> Iterator[tuple[Connection, list[Any], Control]]:
+    """Three patients at 07:00 in New York, all fetched: they come today, tomorrow at 23:30, and the day after."""
+    with time_machine.travel("2026-11-23 12:00+00:00", tick=False):
         connection, control = connect(patients=3)
         enrol(connection, control)
         work(connection)
         ids = list(connection.enrolments.order_by("created_at", "pk").values_list("pk", flat=True))
-        times = ["2026-11-23 14:00+00:00", "2026-11-25 04:30+00:00", "2026-11-25 05:30+00:00"]  # the last: Wednesday
+        times = ["2026-11-23 14:00+00:00", "2026-11-25 04:30+00:00", "2026-11-25 05:30+00:00"]
         for pk, at in zip(ids, times, strict=True):
             Enrolment.objects.filter(pk=pk).update(next_appointment_at=at)
-        TypeOutcome.objects.filter(enrolment=ids[0], resource_type="Condition").update(outcome=OUTCOMES.NOT_FETCHED)
-        TypeOutcome.objects.filter(enrolment=ids[1]).delete()
-        out = io.StringIO()
-        call_command("freshness", practice="AAAAAA", stdout=out)
-        told = out.getvalue()
-        assert "3 patients enrolled" in told
-        assert "2 awaited today and tomorrow, 2 of them not fresh" in told
-        assert f"23-Nov-2026 09:00  enrolment {ids[0]}: Condition" in told
-        assert (
-            f"24-Nov-2026 23:30  enrolment {ids[1]}: {', '.join(dict.fromkeys(q.resource_type for q in ECW.plan))}"
-            in told
-        )
-        assert str(ids[2]) not in told
-        assert all(patient not in told for patient in control.patient_ids)
+        yield connection, ids, control
+
+
+def told(*, check: bool = False) -> list[str]:
+    out = io.StringIO()
+    call_command("freshness", practice="AAAAAA", check=check, stdout=out)
+    return out.getvalue().splitlines()
+
+
+def test_the_command_tells_of_a_day_that_is_ready(day: tuple[Connection, list[Any], Control]) -> None:
+    assert told(check=True) == [
+        "Alder Headache Clinic (AAAAAA): 3 patients enrolled",
+        "  today: 1 awaited, 1 of them fresh",
+        "  tomorrow: 1 awaited, 1 of them fresh",
+        "  on file: under 1 h 3, 1 h to 6 h 0, 6 h to 12 h 0, 12 h to 24 h 0, 24 h to 3 days 0, 3 days and more 0, "
+        "never fetched 0",
+    ]
+
+
+def test_the_command_names_who_is_awaited_and_not_fresh_and_why(day: tuple[Connection, list[Any], Control]) -> None:
+    _, ids, control = day
+    rows = TypeOutcome.objects.filter(enrolment=ids[0])
+    rows.filter(resource_type="Condition").update(outcome=OUTCOMES.NOT_FETCHED, reason="timed out (NET_TIMEOUT)")
+    old = timezone.now() - timedelta(hours=75)
+    rows.filter(resource_type="Encounter").update(confirmed_at=old)
+    rows.filter(resource_type="Procedure").update(outcome=OUTCOMES.NOT_PERMITTED, reason="the scope was not granted")
+    TypeOutcome.objects.filter(enrolment=ids[1], resource_type__in=("Patient", "Encounter")).delete()
+    lines = told()
+    assert "  today: 1 awaited, 0 of them fresh" in lines
+    # What the EMR does not give is no older for it: it is said on the chart.
+    assert (
+        f"    23-Nov-2026 09:00  enrolment {ids[0]}: Condition: timed out (NET_TIMEOUT); Encounter: 3 days old" in lines
+    )
+    named = f"    24-Nov-2026 23:30  enrolment {ids[1]}: Patient: never fetched; Encounter: never fetched"
+    assert lines[lines.index("  tomorrow: 1 awaited, 0 of them fresh") + 1] == named
+    text = "\n".join(lines)
+    assert str(ids[2]) not in text
+    assert all(patient not in text for patient in control.patient_ids)
+    with pytest.raises(CommandError, match="not fresh for today: AAAAAA"):
+        told(check=True)
+
+
+def test_the_command_says_what_stands_in_the_way(day: tuple[Connection, list[Any], Control]) -> None:
+    connection, _, _ = day
+    Connection.objects.update(state=Connection.State.DEGRADED, reason_code="FHIR_401")
+    assert told()[1].startswith("  Test app (Sandbox): degraded: ")
+    assert told()[1].endswith("(FHIR_401)")
+    Connection.objects.update(state=Connection.State.ACTIVE, reason_code="")
+    connection.enrolments.update(due_at=timezone.now())
+    schedule.open_pulls()
+    assert told()[1] == "  Test app (Sandbox): pull running, 3 patients left"
+    breaker.pause(connection.pulls.get(state="running").pk)
+    assert told()[1].endswith(
+        "pull paused, 3 patients left. Paused by a person; it goes on when somebody presses Resume."
+    )
+    Connection.objects.update(state=Connection.State.REVOKED)
+    assert told()[:2] == [
+        "Alder Headache Clinic (AAAAAA): 0 patients enrolled", "  no connection: nothing is fetched",
+    ]  # fmt: skip
+
+
+def test_who_is_pulled_over_two_connections_is_one_patient(day: tuple[Connection, list[Any], Control]) -> None:
+    connection, ids, _ = day
+    first = Enrolment.objects.get(pk=ids[0])
+    registration = connection.registration
+    registration.pk, registration.client_id, registration._state.adding = uuid.uuid4(), "another", True
+    registration.save()
+    other = Connection.objects.create(
+        practice=connection.practice, registration=registration, base_url=connection.base_url, state="active"
+    )
+    again = Enrolment.objects.create(
+        connection=other, patient_fhir_id=first.patient_fhir_id, known_by="launch",
+        next_appointment_at=first.next_appointment_at,
+    )  # fmt: skip
+    assert told(check=True)[0].endswith(": 3 patients enrolled")
+    assert "  today: 1 awaited, 1 of them fresh" in told()
+    TypeOutcome.objects.filter(enrolment=first, resource_type="Condition").delete()
+    assert freshness.awaited(connection.practice).not_fresh[0].missing == (
+        freshness.Missing("Condition", "never fetched"),
+    )
+    TypeOutcome.objects.create(
+        enrolment=again, resource_type="Condition", outcome="complete", confirmed_at=timezone.now(),
+        attempted_at=timezone.now(),
+    )  # fmt: skip
+    assert freshness.awaited(connection.practice).not_fresh == ()
+
+
+def test_what_is_refused_in_part_does_not_hold_up_a_day(day: tuple[Connection, list[Any], Control]) -> None:
+    _, ids, _ = day
+    rows = TypeOutcome.objects.filter(enrolment=ids[0], resource_type="Observation")
+    rows.update(outcome=OUTCOMES.NOT_PERMITTED, code="", reason="not permitted (FHIR_403)", confirmed_at=None)
+    assert "  today: 1 awaited, 1 of them fresh" in told(check=True)
+    rows.update(attempted_at=timezone.now() - timedelta(hours=25))
+    assert "Observation: not permitted (FHIR_403)" in "\n".join(told())
 
 
 def test_the_command_knows_no_other_practice(practice_a: Practice) -> None:

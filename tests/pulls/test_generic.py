@@ -9,6 +9,7 @@ from emr import letters, look_ups, profiles, roster, schedule
 from emr.connecting import checklist, scopes_advice
 from emr.demographics import Sought
 from emr.models import ClientRegistration, Connection, Enrolment, Letter, Practice, Pull, Resource, Sweep, User
+from emr.pulling import asking, queue
 from emr.pulling.pace import NARROWEST, WIDEST, width
 from tests.conftest import signed_in
 from tests.emr.conftest import Connect
@@ -114,9 +115,9 @@ def test_no_more_items_are_hinted_at_than_fill_the_minute(
     monkeypatch.setattr("emr.pulling.pace.NARROWEST", 2)
     monkeypatch.setattr("emr.pulling.pace.WIDEST", 2)
     schedule.open_pulls()
-    first = schedule.waiting_items()
+    first = queue.waiting_items()
     assert len(first) == 2
-    assert schedule.waiting_items() == []  # two are under way
+    assert queue.waiting_items() == []  # two are under way
     published.clear()
     tick()
     # Whoever lets go of an item hints at the next, without a beat.
@@ -124,6 +125,6 @@ def test_no_more_items_are_hinted_at_than_fill_the_minute(
     pull = work(connection)
     assert pull.state == Pull.State.COMPLETE
     assert 0 < (pull.call_seconds or 0) < 5
-    schedule.request_pull(connection, "test")
+    asking.request_pull(connection, "test")
     schedule.open_pulls()
     assert connection.pulls.latest("started_at").call_seconds == pull.call_seconds

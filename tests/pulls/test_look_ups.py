@@ -87,9 +87,27 @@ def test_a_401_costs_one_new_token(connect: Connect, alice: User) -> None:
     connection, control = connect(patients=1)
     control.fault("expire-tokens", match={"type": "Patient"}, times=1)
     row = looked_up(ask(connection, somebody(control)[0], alice))
-    assert row.state == "queued"
-    row = looked_up(row)
     assert row.state == "done"
+    assert connection.system_tokens.get().generation == 2
+
+
+def test_a_401_after_another_failure_costs_one_new_token_too(connect: Connect, alice: User) -> None:
+    connection, control = connect(patients=1)
+    control.fault("500", match={"type": "Patient"}, times=1)
+    row = looked_up(ask(connection, somebody(control)[0], alice))
+    control.fault("expire-tokens", match={"type": "Patient"}, times=1)
+    LookUp.objects.update(not_before=None, published_at=None)
+    assert looked_up(row).state == "done"
+    connection.refresh_from_db()
+    assert connection.state == Connection.State.ACTIVE
+
+
+def test_a_401_with_a_new_token_ends_the_search(connect: Connect, alice: User) -> None:
+    connection, control = connect(patients=1)
+    control.fault("status", status=401, match={"type": "Patient"}, times=5)
+    row = looked_up(ask(connection, somebody(control)[0], alice))
+    assert row.state == "failed"
+    assert "FHIR_401" in row.reason
     assert connection.system_tokens.get().generation == 2
 
 

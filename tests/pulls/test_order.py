@@ -7,8 +7,8 @@ import time_machine
 from django.utils import timezone
 
 from emr import pulls, schedule
-from emr.models import ClientRegistration, Connection, Enrolment, Practice, Pull, User, WorkItem
-from emr.pulling import pace
+from emr.models import Connection, Enrolment, Practice, Pull, User, WorkItem
+from emr.pulling import asking, ending, pace, queue
 from tests.emr.conftest import Connect
 from tests.pulls.conftest import enrol
 
@@ -28,22 +28,13 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(f"{text}:00-05:00")
 
 
-@pytest.fixture
-def connection(practice_a: Practice) -> Connection:
-    registration = ClientRegistration.objects.create(name="Backend app", client_id="ours")
-    return Connection.objects.create(
-        practice=practice_a, registration=registration, state=Connection.State.ACTIVE,
-        base_url="https://fhir.example.org/fhir/r4/AAAAAA",
-    )  # fmt: skip
-
-
 def due(connection: Connection, name: str, **more: object) -> Enrolment:
     values = {"known_by": "list", "due_at": timezone.now() - timedelta(minutes=5)} | more
     return Enrolment.objects.create(connection=connection, patient_fhir_id=name, **values)
 
 
 def order() -> list[str]:
-    items = schedule.waiting_items()
+    items = queue.waiting_items()
     names = dict(WorkItem.objects.values_list("pk", "enrolment__patient_fhir_id"))
     return [names[pk] for pk in items]
 
@@ -86,7 +77,7 @@ def test_who_is_urgent_joins_a_pull_under_way_and_others_wait_for_the_next(conne
     assert order() == ["asked", "today", "first"]
     pull.items.update(state="done")
     connection.enrolments.exclude(due_at__lte=timezone.now()).update(pulled_at=timezone.now())
-    schedule.finish_pulls()
+    ending.finish_pulls()
     assert schedule.open_pulls() == 1
     assert order() == ["whenever"]
 
@@ -97,7 +88,7 @@ def test_a_pull_is_not_closed_while_an_item_joins_it(connection: Connection) -> 
     pull = Pull.objects.get()
     pull.items.update(state="done")
     WorkItem.objects.create(pull=pull, enrolment=enrolment)
-    schedule._finish_pull(pull.pk)
+    ending._finish_pull(pull.pk)
     pull.refresh_from_db()
     assert pull.state == Pull.State.RUNNING
 
@@ -105,17 +96,17 @@ def test_a_pull_is_not_closed_while_an_item_joins_it(connection: Connection) -> 
 @time_machine.travel(NOW, tick=False)
 def test_viewed_is_noted_at_most_every_quarter_of_an_hour(connection: Connection, practice_b: Practice) -> None:
     enrolment = due(connection, "p1")
-    schedule.viewed(practice_b.pk, "p1")
+    asking.viewed(practice_b.pk, "p1")
     enrolment.refresh_from_db()
     assert enrolment.viewed_at is None
-    schedule.viewed(connection.practice_id, "p1")
+    asking.viewed(connection.practice_id, "p1")
     enrolment.refresh_from_db()
     assert enrolment.viewed_at == timezone.now()
     with time_machine.travel("2026-11-23 14:10+00:00", tick=False):
-        schedule.viewed(connection.practice_id, "p1")
+        asking.viewed(connection.practice_id, "p1")
         assert Enrolment.objects.get().viewed_at == enrolment.viewed_at
     with time_machine.travel("2026-11-23 14:16+00:00", tick=False):
-        schedule.viewed(connection.practice_id, "p1")
+        asking.viewed(connection.practice_id, "p1")
         assert Enrolment.objects.get().viewed_at == timezone.now()
 
 
@@ -124,8 +115,8 @@ def test_a_worker_does_what_staff_wait_for_before_the_item_it_was_sent(connect: 
     connection, control = connect(patients=3)
     enrol(connection, control)
     schedule.open_pulls()
-    sent, *_, wanted = schedule.waiting_items()
-    schedule.refresh(connection.practice_id, WorkItem.objects.get(pk=wanted).enrolment.patient_fhir_id, alice)
+    sent, *_, wanted = queue.waiting_items()
+    asking.refresh(connection.practice_id, WorkItem.objects.get(pk=wanted).enrolment.patient_fhir_id, alice)
     pulls.run(sent)
     done = WorkItem.objects.filter(state="done").order_by("finished_at").values_list("pk", flat=True)
     assert list(done) == [wanted, sent]
@@ -156,9 +147,9 @@ def test_an_admins_pull_of_everybody_asks_for_every_type_and_displaces_nobody(
 ) -> None:
     enrolled = due(connection, "first", due_at=None)
     due(connection, "second", due_at=None)
-    assert schedule.request_pull(connection, "asked for by an admin") == 2
+    assert asking.request_pull(connection, "asked for by an admin") == 2
     schedule.open_pulls()
     assert set(WorkItem.objects.values_list("rank", "wanted_at")) == {(WorkItem.Rank.OLDEST, None)}
-    assert schedule.refresh(connection.practice_id, enrolled.patient_fhir_id, alice)
+    assert asking.refresh(connection.practice_id, enrolled.patient_fhir_id, alice)
     assert order() == ["first", "second"]
     assert not Enrolment.objects.exclude(due_at=None, whole=False, asked_at=None).exists()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from emr import quarantine, roster, schedule, signals
+from emr import hints, quarantine, roster, signals
 from emr.models import ClientRegistration, Connection, Enrolment, Practice, Quarantine, Resource
 from emr.pulling import waiting
 
@@ -106,6 +106,6 @@ def test_histories_that_were_not_told_are_told_by_the_next_pull(
 def test_a_lost_message_is_sent_again(connection: Connection) -> None:
     row = held(connection, condition())
     assert waiting.retries_waiting() == []
-    Quarantine.objects.update(retry_asked_at=timezone.now() - schedule.REPUBLISH * 2)
+    Quarantine.objects.update(retry_asked_at=timezone.now() - hints.REPUBLISH * 2)
     assert waiting.retries_waiting() == [row.pk]
     assert waiting.retries_waiting() == []

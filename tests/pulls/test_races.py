@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from emr import look_ups, pulls, schedule
 from emr.models import Connection, Enrolment, LookUp, Pull, Resource, User, WorkItem
-from emr.pulling import breaker, leases
+from emr.pulling import asking, breaker, ending, leases, queue
 from tests.emr.conftest import Connect
 from tests.pulls.conftest import calls, enrol, work
 
@@ -51,7 +51,7 @@ def test_a_message_fifty_times_is_one_run(connect: Connect) -> None:
     connection, control = connect(patients=1, page_size=1000)
     enrol(connection, control)
     schedule.open_pulls()
-    item = schedule.waiting_items()[0]
+    item = queue.waiting_items()[0]
     for _ in range(50):
         pulls.run(item)
     assert WorkItem.objects.get().state == "done"
@@ -63,7 +63,7 @@ def test_a_stale_worker_changes_nothing(connect: Connect, monkeypatch: pytest.Mo
     connection, control = connect(patients=1, page_size=1000)
     enrol(connection, control)
     schedule.open_pulls()
-    item = schedule.waiting_items()[0]
+    item = queue.waiting_items()[0]
     original, seen = pulls.Run._ask, []
 
     def slow(self: pulls.Run, *args: Any) -> Any:
@@ -86,9 +86,9 @@ def test_a_stale_worker_of_a_cancelled_pull_does_not_revive_it(connect: Connect)
     connection, control = connect(patients=1)
     enrol(connection, control)
     schedule.open_pulls()
-    item = leases.claim(schedule.waiting_items()[0])
+    item = leases.claim(queue.waiting_items()[0])
     assert item is not None
-    schedule.cancel(item.pull_id)
+    ending.cancel(item.pull_id)
     leases.hand_back(item, 0)
     leases.give_up(item, "late")
     assert (WorkItem.objects.get().state, Pull.objects.get().state) == ("cancelled", "cancelled")
@@ -112,7 +112,7 @@ def test_eight_beats_let_a_patient_join_once(connect: Connect, alice: User) -> N
     schedule.open_pulls()
     first = WorkItem.objects.order_by("pk")[0]
     WorkItem.objects.filter(pk=first.pk).update(state="done")
-    schedule.refresh(connection.practice_id, first.enrolment.patient_fhir_id, alice)
+    asking.refresh(connection.practice_id, first.enrolment.patient_fhir_id, alice)
     at_once(schedule.open_pulls)
     assert WorkItem.objects.filter(enrolment=first.enrolment, state="queued").count() == 1
 
@@ -122,7 +122,7 @@ def test_eight_workers_claim_an_item_once(connect: Connect) -> None:
     connection, control = connect(patients=1)
     enrol(connection, control)
     schedule.open_pulls()
-    item = schedule.waiting_items()[0]
+    item = queue.waiting_items()[0]
     for _ in range(5):
         WorkItem.objects.update(lease_until=None, lease=None, attempts=0)
         assert len([held for held in at_once(lambda: leases.claim(item)) if held]) == 1
@@ -135,7 +135,7 @@ def test_eight_workers_with_every_message_pull_each_page_once(connect: Connect) 
     enrol(connection, control)
     with_token(connection)
     schedule.open_pulls()
-    ids = schedule.waiting_items()
+    ids = queue.waiting_items()
 
     def all_of_them() -> None:
         for item in ids:
@@ -168,7 +168,7 @@ def test_a_pull_is_steered_once(connect: Connect) -> None:
     pk = Pull.objects.get().pk
     assert sum(at_once(lambda: breaker.pause(pk))) == 1
     assert sum(at_once(lambda: breaker.resume(pk))) == 1
-    assert sum(at_once(lambda: schedule.cancel(pk))) == 1
+    assert sum(at_once(lambda: ending.cancel(pk))) == 1
 
 
 @needs_postgres
@@ -185,7 +185,7 @@ def test_failures_of_eight_workers_pause_once(connect: Connect) -> None:
 
 def join_and_close() -> None:
     schedule.open_pulls()
-    schedule.finish_pulls()
+    ending.finish_pulls()
 
 
 @needs_postgres
@@ -196,12 +196,12 @@ def test_a_pull_is_not_closed_under_a_patient_who_joins(connect: Connect, alice:
         Enrolment.objects.update(due_at=timezone.now())
         schedule.open_pulls()
         WorkItem.objects.filter(state="queued").update(state="done")
-        schedule.refresh(connection.practice_id, control.patient_ids[0], alice)
+        asking.refresh(connection.practice_id, control.patient_ids[0], alice)
         at_once(join_and_close)
         open_items = WorkItem.objects.filter(state="queued")
         assert all(item.pull.state == Pull.State.RUNNING for item in open_items.select_related("pull"))
         open_items.update(state="done")
-        schedule.finish_pulls()
+        ending.finish_pulls()
 
 
 @needs_postgres

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from emr import schedule
 from emr.models import Connection, ReferenceRead, Resource, TypeOutcome, WorkItem
-from emr.pulling import references
+from emr.pulling import asking, references
 from emr.pulling.references import Claim
 from tests.emr.conftest import Connect, Control
 from tests.pulls.conftest import ConnectGeneric, enrol, work
@@ -78,12 +78,12 @@ def test_what_the_server_does_not_have_is_asked_for_once_by_all(connect: Connect
     assert first.calls == 2 * len(connection.profile.plan) + 1
     outcomes = TypeOutcome.objects.filter(resource_type="Medication")
     assert set(outcomes.values_list("outcome", "code")) == {(Outcome.NOT_FETCHED, "FHIR_404_RESOURCE")}
-    schedule.request_pull(connection, "test")
+    asking.request_pull(connection, "test")
     assert work(connection).calls == 2 * len(connection.profile.plan)
     # A week later it may be there.
     ReferenceRead.objects.update(until=timezone.now() - timedelta(seconds=1))
     control.post("charts", [{"resourceType": "Medication", "id": "m1"}])
-    schedule.request_pull(connection, "test")
+    asking.request_pull(connection, "test")
     assert work(connection).calls == 2 * len(connection.profile.plan) + 1
     assert set(outcomes.values_list("outcome", flat=True)) == {Outcome.COMPLETE}
 
@@ -99,7 +99,7 @@ def test_a_result_that_only_a_report_names_is_the_patients_and_stays(connect: Co
     enrol(connection, control)
     work(connection)
     assert Resource.objects.get(fhir_id="x1").patient_fhir_id == "p1"
-    schedule.request_pull(connection, "test")
+    asking.request_pull(connection, "test")
     pull = work(connection)
     assert pull.calls == 2 * len(connection.profile.plan)
     assert pull.gone == 0

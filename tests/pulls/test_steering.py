@@ -1,5 +1,6 @@
 """Pause, resume and cancel; the circuit breaker; and that nothing is lost by any of them."""
 
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,8 @@ from django.utils import timezone
 from emr import calls as calls_out
 from emr import pulls, roster, schedule, tokens
 from emr.models import Connection, Enrolment, Pull, Resource, TypeOutcome, WorkItem
-from emr.pulling import breaker, leases
+from emr.pulling import asking, breaker, ending, leases, queue
+from emr.pulling.journey import Step
 from tests.emr.conftest import Connect, Control
 from tests.pulls.conftest import calls, enrol, tick, work
 
@@ -53,13 +55,13 @@ def test_a_cancelled_pull_keeps_nothing_of_the_page_under_way_and_frees_its_pati
 ) -> None:
     connection, control = connect(patients=2, page_size=1000)
     enrol(connection, control)
-    stop_after(monkeypatch, 5, schedule.cancel)
+    stop_after(monkeypatch, 5, ending.cancel)
     pull = work(connection)
     pull.refresh_from_db()
     assert (pull.state, pull.calls) == (Pull.State.CANCELLED, 4)
     assert pull.finished_at is not None
     assert set(pull.items.values_list("state", "lease")) == {("cancelled", None)}
-    assert not schedule.cancel(pull.pk)
+    assert not ending.cancel(pull.pk)
     assert not breaker.resume(pull.pk)
     # Due again as usual, and not before.
     later = connection.enrolments.filter(due_at__gt=timezone.now() + timedelta(hours=23))
@@ -77,7 +79,7 @@ def test_a_paused_pull_can_be_cancelled(connect: Connect) -> None:
     schedule.open_pulls()
     pull = Pull.objects.get()
     assert breaker.pause(pull.pk)
-    assert schedule.cancel(pull.pk)
+    assert ending.cancel(pull.pk)
     assert connection.pulls.get().state == Pull.State.CANCELLED
 
 
@@ -85,7 +87,7 @@ def test_no_message_gets_a_paused_item_taken(connect: Connect) -> None:
     connection, control = connect(patients=1)
     enrol(connection, control)
     schedule.open_pulls()
-    item = schedule.waiting_items()[0]
+    item = queue.waiting_items()[0]
     breaker.pause(Pull.objects.get().pk)
     assert leases.claim(item) is None
     pulls.run(item)
@@ -181,7 +183,7 @@ def test_a_type_whose_categories_were_read_before_the_outage_is_read_whole_again
     enrol(connection, control)
     work(connection)
     held = Resource.objects.filter(resource_type="Observation").count()
-    schedule.request_pull(connection, "test")
+    asking.request_pull(connection, "test")
     # Category 6 of 7 is given up after three failures; the next two make it an outage.
     control.fault("500", match={"path": "category=imaging"}, times=3)
     control.fault("500", match={"path": "category=sdoh"}, times=2)
@@ -197,7 +199,7 @@ def test_a_refusal_of_the_whole_connection_stops_it_at_the_first_call(connect: C
     connection, control = connect(patients=2, page_size=1000)
     enrol(connection, control)
     work(connection)
-    schedule.request_pull(connection, "test")
+    asking.request_pull(connection, "test")
     control.fault("not-enabled", match={"type": "Condition"}, times=1)
     before = calls(control)
     work(connection)
@@ -222,30 +224,81 @@ def test_a_patient_given_up_is_due_again(connect: Connect) -> None:
     assert enrolment.pulled_at is not None
 
 
-def test_a_failed_page_is_announced_again_within_two_seconds(connect: Connect, published: list[Any]) -> None:
-    connection, control = connect(patients=1)
+def searches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, float]]:
+    """Patient, type and moment of every first page that is asked for."""
+    seen: list[tuple[str, str, float]] = []
+    send = pulls.Run._send
+
+    def sent(run: pulls.Run, step: Step, *rest: Any) -> Any:
+        seen.append((run.enrolment.patient_fhir_id, step.resource_type, time.monotonic()))
+        return send(run, step, *rest)
+
+    monkeypatch.setattr(pulls.Run, "_send", sent)
+    return seen
+
+
+@pytest.mark.parametrize(("wait", "run_seconds"), [(0.5, 20.0), (1.2, 1.0)], ids=["in its run", "after its run's end"])
+def test_a_failed_page_is_asked_for_again_by_its_worker_before_all_else(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, wait: float, run_seconds: float
+) -> None:
+    """However busy the other workers are: the first retry follows within two seconds."""
+    monkeypatch.setattr("emr.pulling.holds.FIRST_WAIT", wait)
+    monkeypatch.setattr("emr.pulling.holds.RUN_SECONDS", run_seconds)
+    connection, control = connect(patients=2)
     enrol(connection, control)
+    with_token(connection)
     outage(control, 1)
     schedule.open_pulls()
-    item = schedule.waiting_items()[0]
+    made = searches(monkeypatch)
+    pulls.run(queue.waiting_items()[0])
+    first, second = made[:2]
+    assert first[:2] == second[:2]
+    assert wait <= second[2] - first[2] < 2
+    assert (len(made) == 2) is (wait > run_seconds)
+
+
+def test_a_page_that_failed_twice_is_announced_for_a_second_later(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, published: list[Any]
+) -> None:
+    monkeypatch.setattr("emr.pulling.holds.FIRST_WAIT", 0.5)
+    connection, control = connect(patients=1)
+    enrol(connection, control)
+    outage(control, 2)
+    schedule.open_pulls()
+    item = queue.waiting_items()[0]
     pulls.run(item)
-    assert published[-1] == (item, 0.5)
-    assert schedule.waiting_items() == []  # announced already
+    assert published[-1] == (queue.TASK, 1.0, item)
+    assert queue.waiting_items() == []  # announced already
     row = WorkItem.objects.get()
+    assert row.lease is None
     assert row.not_before is not None
     assert row.not_before - timezone.now() < timedelta(seconds=2)
+
+
+def test_a_pull_paused_while_a_page_fails_is_not_waited_for(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emr.pulling.holds.FIRST_WAIT", 60.0)
+    connection, control = connect(patients=1)
+    enrol(connection, control)
+    with_token(connection)
+    outage(control, 1)
+    stop_after(monkeypatch, 1, breaker.pause)
+    schedule.open_pulls()
+    began = time.monotonic()
+    pulls.run(queue.waiting_items()[0])
+    assert time.monotonic() - began < 30
+    assert WorkItem.objects.get().lease is None
 
 
 def test_waiting_for_calls_holds_the_whole_pull(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     connection, control = connect(patients=2)
     enrol(connection, control)
     schedule.open_pulls()
-    first, second = schedule.waiting_items()
+    first, second = queue.waiting_items()
     monkeypatch.setattr("emr.budget.DatabaseBudget.take", lambda self, key, **kwargs: 40.0)
     pulls.run(first)
     hold = Pull.objects.get().hold_until
     assert hold is not None
     assert 35 < (hold - timezone.now()).total_seconds() <= 40
-    assert schedule.waiting_items() == []
+    assert queue.waiting_items() == []
     assert {item.lease for item in WorkItem.objects.all()} == {None}
     assert second in set(WorkItem.objects.values_list("pk", flat=True))
