@@ -16,11 +16,13 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied
 from django.db.models import Max, Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render, resolve_url
 from django.utils import timezone
 
+from emr import visits
 from emr.models import Membership, Practice, User
 
 M = TypeVar("M", bound=Model)
@@ -46,6 +48,7 @@ class Act(StrEnum):
     AUDIT = "read the audit trail"
     MEMBERS = "invite, change and remove members"
     BREAK_GLASS = "open charts for a while, giving a reason"
+    ADMINISTER = "set up the practice and its connections in the admin"
 
 
 MAY: dict[Act, frozenset[str]] = {
@@ -59,6 +62,7 @@ MAY: dict[Act, frozenset[str]] = {
     Act.AUDIT: frozenset({_OFFICER}),
     Act.MEMBERS: frozenset({_ADMIN}),
     Act.BREAK_GLASS: frozenset({_OFFICER, _ADMIN}),
+    Act.ADMINISTER: frozenset({_ADMIN}),
 }
 # What an open break-glass adds to a role of MAY[BREAK_GLASS]. Reading only.
 BEHIND_GLASS = frozenset({Act.CHARTS})
@@ -134,6 +138,33 @@ def visible_or_404(rows: QuerySet[M], user: User | AnonymousUser, pk: UUID) -> M
     return row
 
 
+def administered(request: HttpRequest) -> list[UUID] | None:
+    """The practices whose rows this request may touch in Django's admin; None for a superuser, who sets up all of them.
+
+    Read once for each request and kept with it, never in the session.
+    """
+    user = request.user
+    if user.is_active and user.is_superuser:
+        return None
+    known: list[UUID] | None = getattr(request, "_administered", None)
+    if known is None:
+        known = request._administered = _allowed(user, Act.ADMINISTER)  # type: ignore[attr-defined]
+    return known
+
+
+def wholly_administered(people: QuerySet[User], request: HttpRequest) -> QuerySet[User]:
+    """Those of the people who are members where this request may touch rows, nowhere else, and no superusers.
+
+    An account reaches as far as its memberships: what is done to it is for whoever administers them all.
+    """
+    practices = administered(request)
+    if practices is None:
+        return people
+    elsewhere = Membership.objects.exclude(practice__in=practices).values("user")
+    here = Membership.objects.filter(practice__in=practices).values("user")
+    return people.filter(pk__in=here, is_superuser=False).exclude(pk__in=elsewhere)
+
+
 def _allowed(user: User | AnonymousUser, act: Act | None = None) -> list[UUID]:
     doing = act or _acting(user)
     return [standing.practice.pk for standing in standings(user) if standing.may(doing)]
@@ -148,7 +179,8 @@ def may(act: Act) -> Callable[[View], View]:
     """For every staff view: signed in, and a member somewhere whose role allows this act.
 
     A person of no practice gets 404. A member whose role does not allow it gets a page that says so, the same for
-    every address; which practices' rows the view may then touch is for `visible` to say.
+    every address; which practices' rows the view may then touch is for `visible` to say. Either is audited, and so is
+    what the view itself answers with 404 or 403.
     """
 
     def guard(view: View) -> View:
@@ -156,6 +188,7 @@ def may(act: Act) -> Callable[[View], View]:
         def signed_in(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             own = standings(request.user)
             if not own:
+                _note_denied(request, own, "a member of no practice", kwargs)
                 raise Http404
             # On this request's own user object; the next request reads the memberships anew.
             request.user._standings, request.user._acting = own, act  # type: ignore[union-attr]
@@ -163,8 +196,13 @@ def may(act: Act) -> Callable[[View], View]:
                 standing.practice.pk for standing in own if standing.may(act) and standing.role not in MAY[act]
             )
             if not any(standing.may(act) for standing in own):
+                _note_denied(request, own, f"the role may not {act}", kwargs)
                 return _role_refused(request, act, own)
-            return view(request, *args, **kwargs)
+            try:
+                return view(request, *args, **kwargs)
+            except (Http404, PermissionDenied):
+                _note_denied(request, own, "not theirs, or not there", kwargs)
+                raise
 
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -181,6 +219,16 @@ def may(act: Act) -> Callable[[View], View]:
 
 
 members_only = may(Act.CHARTS)
+
+
+def _note_denied(request: HttpRequest, own: tuple[Standing, ...], why: str, ids: dict[str, Any]) -> None:
+    """In the chains of the person's own practices: their privacy officers ask what they were looking for."""
+    if not isinstance(request.user, User):
+        return
+    route = request.resolver_match.view_name if request.resolver_match else ""
+    wanted = ids.get("pk", ids.get("practice_id"))
+    practices: list[Practice | None] = [*(standing.practice for standing in own)] or [None]
+    visits.note_denied(request.user, practices, wanted, f"{request.method} {route}: {why}")
 
 
 def _role_refused(request: HttpRequest, act: Act, own: tuple[Standing, ...]) -> HttpResponse:

@@ -23,6 +23,7 @@ from emr.admin import (
     people,
     pulls,
     registrations,
+    scoping,
     signing,
     tokens,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "people",
     "pulls",
     "registrations",
+    "scoping",
     "signing",
     "tokens",
 ]
@@ -47,6 +49,7 @@ __all__ = [
 admin.site.unregister(EmailAddress)
 # Secrets and session keys are nobody's to read.
 admin.site.unregister([Authenticator, UserSession])
+scoping.lay_over(admin.site)
 admin.site.site_header = admin.site.site_title = "HeadacheMD"
 admin.site.index_title = "Practices and connections"
 # Django's own admin login knows no rate limit; allauth's page does.

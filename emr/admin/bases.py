@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
+from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.forms import BaseModelFormSet, ModelForm
@@ -77,12 +78,20 @@ class AuditedAdmin(admin.ModelAdmin):
 
 def record_change(request: HttpRequest, obj: Any, what: str, fields: Iterable[str] = (), *, key: Any = None) -> None:
     """One audit row: "Connection changed: base_url, group_id"."""
-    about_people = isinstance(obj, Membership | Invitation | User)
+    about_people = isinstance(obj, Membership | Invitation | User | Group)
     names = ", ".join(fields)
+    key = key or obj.pk
     audit.record(
         audit.Action.MEMBERSHIP if about_people else audit.Action.CONFIGURATION,
         by=request.user,
-        practice=obj if isinstance(obj, Practice) else getattr(obj, "practice", None),
-        object_id=key or obj.pk,
+        practice=_practice_of(obj),
+        object_id=key if isinstance(key, UUID) else None,  # Django's own rows are numbered
         detail=f"{type(obj).__name__} {what}" + (f": {names}" if names else ""),
     )
+
+
+def _practice_of(obj: Any) -> Practice | None:
+    """Whose privacy officer is to see it: by its own column or by its connection's; None for what serves all."""
+    link = getattr(obj, "connection", None)
+    found: Practice | None = getattr(obj, "practice", None) or (link.practice if link is not None else None)
+    return obj if isinstance(obj, Practice) else found

@@ -16,14 +16,16 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from emr import audit, catalogue, discovery, doctor, keys, letters, roster, schedule
+from emr import audit, catalogue, discovery, doctor, keys, letters, roster
 from emr.admin.bases import AuditedAdmin, record_change
 from emr.connecting import checklist, reconnecting
 from emr.connecting.forms import ConnectionForm
 from emr.models import Connection, DirectoryEntry, DoctorReport, Enrolment, Letter, Practice
-from emr.pulling import paths
+from emr.pulling import asking, paths
 
 _NOT_CHECKED = "Not checked yet: press “Test” above."
+# Buttons that change what other practices connect by, or whom we send a signature to.
+_OF_THE_OPERATOR = frozenset({"confirm", "confirm-host", "key"})
 
 
 @admin.register(Connection)
@@ -58,7 +60,8 @@ class ConnectionAdmin(AuditedAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Connection | None = None) -> list[str]:
         made = [*self._MADE, "discovered"]
-        return made if obj is None else ["practice", "registration", *made]
+        fixed = [] if request.user.is_superuser else ["base_url"]  # where our signature is sent
+        return made if obj is None else ["practice", "registration", *fixed, *made]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """From the directory's list: its practice and address, ready to be looked at before saving."""
@@ -174,7 +177,7 @@ class ConnectionAdmin(AuditedAdmin):
     def pull_now(self, request: HttpRequest, queryset: QuerySet[Connection]) -> None:
         for connection in queryset.select_related("practice", "registration"):
             with transaction.atomic():
-                due = schedule.request_pull(connection, "asked for by an admin")
+                due = asking.request_pull(connection, "asked for by an admin")
                 _record_pull(request, connection, due)
             self.message_user(request, f"{connection}: {due} patients are due now.")
             if connection.state != Connection.State.ACTIVE:
@@ -203,7 +206,7 @@ class ConnectionAdmin(AuditedAdmin):
 
     def fragment(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """The checklist alone: fetched again and again while a self-test runs."""
-        connection = get_object_or_404(Connection.objects.select_related("practice", "registration"), pk=pk)
+        connection = self._own_or_404(request, pk)
         if not self.has_view_permission(request, connection):
             raise PermissionDenied
         context = _checklist_context(connection) | {
@@ -212,10 +215,16 @@ class ConnectionAdmin(AuditedAdmin):
         }
         return TemplateResponse(request, "admin/emr/connection/_checklist.html", context)
 
+    def _own_or_404(self, request: HttpRequest, pk: UUID) -> Connection:
+        rows: QuerySet[Connection] = self.get_queryset(request).select_related("practice", "registration")
+        return get_object_or_404(rows, pk=pk)
+
     def act(self, request: HttpRequest, pk: UUID, what: str) -> HttpResponse:
         """One button: a POST, audited, back to the page. Raises Http404 for a button there is not."""
-        connection = get_object_or_404(Connection.objects.select_related("practice", "registration"), pk=pk)
+        connection = self._own_or_404(request, pk)
         if not self.has_change_permission(request, connection):
+            raise PermissionDenied
+        if what in _OF_THE_OPERATOR and not request.user.is_superuser:
             raise PermissionDenied
         page = redirect("admin:emr_connection_change", connection.pk)
         if request.method != "POST":

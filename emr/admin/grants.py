@@ -8,10 +8,12 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.http import HttpRequest
 
+from emr import access
 from emr.admin.bases import AuditedAdmin, MetadataAdmin
 from emr.admin.tokens import TokenAdmin
-from emr.models import ClientRegistration, Connection, FhirUser, Grant, Launch, Membership, PatientInvitation
+from emr.models import ClientRegistration, FhirUser, Grant, Launch, Membership, PatientInvitation, User
 
 _PLACE = ["connection__practice", "connection__registration"]
 
@@ -88,9 +90,9 @@ class FhirUserForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field = self.fields.get("connection")
-        if isinstance(field, forms.ModelChoiceField):
+        if isinstance(field, forms.ModelChoiceField) and field.queryset is not None:
             provider = ClientRegistration.AppType.PROVIDER
-            rows = Connection.objects.select_related("practice", "registration")
+            rows = field.queryset.select_related("practice", "registration")  # of what the admin allows
             field.queryset = rows.filter(registration__app_type=provider)
 
     def clean(self) -> dict[str, Any]:
@@ -108,3 +110,10 @@ class FhirUserAdmin(AuditedAdmin):
     list_select_related = [*_PLACE, "user"]
     search_fields = ["fhir_user", "user__email", "user__full_name", "connection__practice__name"]
     autocomplete_fields = ["user"]
+
+    def get_field_queryset(self, db: str | None, db_field: Any, request: HttpRequest) -> Any:
+        rows = super().get_field_queryset(db, db_field, request)
+        if db_field.name != "user":
+            return rows
+        # Whoever launches as this person is signed in as they are: everywhere they are a member.
+        return access.wholly_administered(User.objects.all() if rows is None else rows, request)

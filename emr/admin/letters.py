@@ -51,8 +51,12 @@ class LetterAdmin(MetadataAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        own = {"may_follow_up": self.may_follow_up(request), "due": _is_due(object_id)}
+        own = {"may_follow_up": self.may_follow_up(request), "due": self._is_due(request, object_id)}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **own})
+
+    def _is_due(self, request: HttpRequest, object_id: str) -> bool:
+        letter: Letter | None = self.get_object(request, object_id)
+        return letter is not None and letter.is_due(timezone.now())
 
     def get_urls(self) -> list[URLPattern]:
         own = [
@@ -63,7 +67,7 @@ class LetterAdmin(MetadataAdmin):
 
     def download(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """The letter for a mail program."""
-        letter = get_object_or_404(Letter, pk=pk)
+        letter = get_object_or_404(self.get_queryset(request), pk=pk)
         if not self.has_view_permission(request, letter):
             raise PermissionDenied
         name = f"{letter.kind}-{letter.connection.practice.code}.eml"
@@ -75,7 +79,7 @@ class LetterAdmin(MetadataAdmin):
 
     def act(self, request: HttpRequest, pk: UUID, what: str) -> HttpResponse:
         """Sent, asked again or answered: a POST, audited, back to the letter."""
-        letter = get_object_or_404(Letter.objects.select_related("connection__practice"), pk=pk)
+        letter = get_object_or_404(self.get_queryset(request).select_related("connection__practice"), pk=pk)
         if not self.may_follow_up(request):
             raise PermissionDenied
         page = redirect("admin:emr_letter_change", letter.pk)
@@ -89,14 +93,6 @@ class LetterAdmin(MetadataAdmin):
         _tell_connection(letter)
         self.message_user(request, f"Noted: {what.replace('-', ' ')}.")
         return page
-
-
-def _is_due(object_id: str) -> bool:
-    try:
-        letter = Letter.objects.filter(pk=UUID(object_id)).first()
-    except ValueError:
-        return False
-    return letter is not None and letter.is_due(timezone.now())
 
 
 _MARKS: dict[str, Callable[[Letter], None]] = {

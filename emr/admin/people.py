@@ -4,12 +4,14 @@ from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.auth.models import Permission
+from django.contrib.auth.admin import GroupAdmin
+from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 from django.db.models import Count, ManyToManyField, QuerySet
 from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest
 
+from emr import access
 from emr.accounts import invitations, second_factor
 from emr.admin.bases import AuditedAdmin, record_change
 from emr.forms import InvitationForm, MembershipForm
@@ -43,11 +45,15 @@ class PracticeAdmin(AuditedAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Practice | None = None) -> list[str]:
         # Base URLs were checked against the code, and calls are counted under it.
-        connected = obj is not None and obj.connections.exists()
-        return ["created_at", "code"] if connected else ["created_at"]
+        fixed = not request.user.is_superuser or (obj is not None and obj.connections.exists())
+        return ["created_at", "code"] if fixed else ["created_at"]
 
     def has_delete_permission(self, request: HttpRequest, obj: Practice | None = None) -> bool:
         return False
+
+
+def _is_wholly_own(request: HttpRequest, user: User) -> bool:
+    return access.wholly_administered(User.objects.filter(pk=user.pk), request).exists()
 
 
 @admin.register(User)
@@ -70,7 +76,9 @@ class UserAdmin(AuditedAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
         fixed = ["email", "last_login", "date_joined"]
         if not request.user.is_superuser:  # otherwise whoever may edit users could make themselves one
-            fixed += ["is_staff", "is_superuser", "groups", "user_permissions"]
+            fixed += ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]
+        if obj is not None and not _is_wholly_own(request, obj):
+            fixed.append("full_name")
         return fixed
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -86,10 +94,11 @@ class UserAdmin(AuditedAdmin):
 
     @admin.action(description="Lost phone: remove second factor, sign out everywhere", permissions=["change"])
     def reset_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        """Whoever may not change a superuser may not let one in with a password alone either."""
+        """Whoever may not change a superuser may not let one in with a password alone either; nor may the admin of one
+        practice let somebody in who is a member of another."""
         for user in queryset:
-            if not isinstance(request.user, User) or not self.has_change_permission(request, user):
-                self.message_user(request, f"{user} is a superuser: not reset.", messages.WARNING)
+            if not isinstance(request.user, User) or not _is_wholly_own(request, user):
+                self.message_user(request, f"{user} is not this practice's alone: not reset.", messages.WARNING)
                 continue
             with transaction.atomic():
                 second_factor.reset(user, by=request.user)
@@ -152,3 +161,12 @@ class InvitationAdmin(AuditedAdmin):
     def _mail(self, request: HttpRequest, invitation: Invitation, token: str) -> None:
         sent, told = invitations.deliver(invitation, token)
         self.message_user(request, told, messages.SUCCESS if sent else messages.WARNING)
+
+
+# Django's own writes no audit row, and a group may hold every permission of the admin.
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class AuditedGroupAdmin(AuditedAdmin, GroupAdmin):
+    pass

@@ -88,7 +88,8 @@ class PullAdmin(MetadataAdmin):
         told = progress.of(pull)
         counted = f"{told.done} of {told.patients} patients fetched, {told.given_up} given up"
         used = f"{told.calls_used} of {told.calls_limit} calls of the practice's minute are used"
-        return format_html("{}<br>{}; {}.<br>Expected end: {}", told.spoken, counted, used, told.ends_at or "not known")
+        ends = f"{told.ends_at:%d-%b-%Y %H:%M} UTC" if told.ends_at else "not known"
+        return format_html("{}<br>{}; {}.<br>Expected end: {}", told.spoken, counted, used, ends)
 
     @admin.display(description="kinds of record")
     def types(self, pull: Pull) -> str:
@@ -115,6 +116,7 @@ class WorkItemAdmin(MetadataAdmin):
         "finished_at",
     ]
     list_filter = ["state", "pull__practice"]
+    linked_lookups = ["pull__id__exact"]  # from the page of a pull
     list_select_related = ["pull", "pull__connection__practice", "pull__connection__registration"]
     search_fields = ["reason", *(f"pull__{name}" for name in _CONNECTION_SEARCH)]
     ordering = ["-pk"]
@@ -128,9 +130,6 @@ class WorkItemAdmin(MetadataAdmin):
     @admin.display(description="connection")
     def pull_connection(self, item: WorkItem) -> str:
         return str(item.pull.connection)
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        return lookup == "pull__id__exact" or super().lookup_allowed(lookup, value, request)
 
 
 @admin.register(LookUp)

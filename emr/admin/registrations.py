@@ -27,10 +27,26 @@ class ClientRegistrationAdmin(AuditedAdmin):
     class Media:
         css = {"all": ["emr/connecting.css"]}
 
+    # What somebody sees of it who may not change it.
+    _TOLD = [
+        "name", "vendor_profile", "portal", "environment", "app_type", "client_id", "activation_code", "scopes",
+        "jwks_url", "redirects_to_copy", "scopes_said", "confirmed",
+    ]  # fmt: skip
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        if not self._may_edit(request, obj):
+            kwargs["form"] = ModelForm  # ours holds fields of its own, to be filled in
+        return super().get_form(request, obj, change, **kwargs)
+
+    def _may_edit(self, request: HttpRequest, obj: ClientRegistration | None) -> bool:
+        return obj is None or self.has_change_permission(request, obj)
+
     def get_readonly_fields(self, request: HttpRequest, obj: ClientRegistration | None = None) -> list[str]:
         return self._MADE
 
     def get_fieldsets(self, request: HttpRequest, obj: ClientRegistration | None = None) -> Any:
+        if not self._may_edit(request, obj):
+            return [(None, {"fields": self._TOLD})]
         picker = ["picked_scopes"] if obj else []
         told = ["redirects_to_copy"] if obj else []
         said = ["scopes_said", "confirmed"] if obj else []

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from emr import audit, fields, keys, schedule
+from emr import audit, fields, hints, keys
 from emr.admin.bases import AuditedAdmin, MetadataAdmin, record_change
 from emr.connecting import key_exports, rotation
 from emr.connecting.forms import NewKeyForm
@@ -188,7 +188,7 @@ class SigningKeyAdmin(AuditedAdmin):
         return key
 
     def _publish(self, request: HttpRequest, told: str, *args: str) -> None:
-        if schedule.publish("emr.tasks.advance_keys", *args):
+        if hints.publish("emr.tasks.advance_keys", *args):
             self.message_user(request, told)
         else:
             self.message_user(request, "Nothing was done: no message broker. Try again shortly.", messages.ERROR)
@@ -197,7 +197,7 @@ class SigningKeyAdmin(AuditedAdmin):
 
     def download(self, request: HttpRequest, pk: Any, form: str) -> HttpResponse:
         """The public half in one of three forms."""
-        key = get_object_or_404(SigningKey, pk=pk)
+        key = get_object_or_404(self.get_queryset(request), pk=pk)
         if not self.has_view_permission(request, key):
             raise PermissionDenied
         if form not in _FORMS:

@@ -6,7 +6,7 @@ from django.test import Client
 from django.urls import reverse
 
 from emr.models import AuditEvent, Connection, Membership, Practice, User
-from tests.conftest import signed_in
+from tests.conftest import member, signed_in
 
 PRACTICE = {"name": "Cedar Clinic", "code": "CCCCCC", "time_zone": "America/Chicago"}
 
@@ -115,24 +115,27 @@ def test_user_page_never_shows_or_takes_a_password(office: Client, alice: User) 
     assert 'type="password"' not in html
 
 
-def helper(*codenames: str) -> Client:
-    user = User.objects.create_user("helper@example.org", "correct horse battery", is_staff=True)
+def helper(practice: Practice, *codenames: str) -> Client:
+    """A practice's own admin, with these permissions in Django's."""
+    user = member("helper@example.org", practice, Membership.Role.ADMIN)
+    User.objects.filter(pk=user.pk).update(is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
     return signed_in(user)
 
 
-def test_staff_who_may_edit_users_cannot_make_themselves_superuser(db: None) -> None:
-    client = helper("change_user", "view_user")
+def test_staff_who_may_edit_users_cannot_make_themselves_superuser(practice_a: Practice) -> None:
+    client = helper(practice_a, "change_user", "view_user")
     me = User.objects.get(email="helper@example.org")
-    data = {"full_name": "Helper", "is_active": "on", "is_staff": "on", "is_superuser": "on"} | inline()
+    data = {"full_name": "Hal Helper", "is_active": "on", "is_staff": "on", "is_superuser": "on"} | inline()
     assert client.post(reverse("admin:emr_user_change", args=[me.pk]), data).status_code == 302
     me.refresh_from_db()
-    assert me.full_name == "Helper"
+    assert me.full_name == "Hal Helper"
     assert not me.is_superuser
 
 
-def test_staff_who_may_edit_users_cannot_switch_a_superuser_off(superuser: User) -> None:
-    client = helper("change_user", "view_user")
+def test_staff_who_may_edit_users_cannot_switch_a_superuser_off(superuser: User, practice_a: Practice) -> None:
+    Membership.objects.create(user=superuser, practice=practice_a)
+    client = helper(practice_a, "change_user", "view_user")
     data = {"full_name": "", "is_active": ""} | inline()
     assert client.post(reverse("admin:emr_user_change", args=[superuser.pk]), data).status_code == 403
     superuser.refresh_from_db()

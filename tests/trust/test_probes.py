@@ -1,14 +1,17 @@
 """Nobody is sent what is another practice's: generated probes, and faults seeded to see that they bite."""
 
+from http.cookies import SimpleCookie
+
 import pytest
 from django.http import HttpRequest, HttpResponse
 
-from emr.accounts import second_factor
+from emr.accounts import second_factor, sessions
 from emr.admin.charts import ChartAdmin, ResourceAdmin
-from emr.models import Enrolment
+from emr.models import Enrolment, Practice, Resource
 from patients import views
 from tests.trust import probing, seeding
 from tests.trust.probing import World
+from tests.trust.rows import Rows
 
 pytestmark = pytest.mark.django_db
 
@@ -50,9 +53,52 @@ def test_actors_are_still_signed_in_after_signing_out(world: World) -> None:
 def test_seeded_faults_are_caught(world: World) -> None:
     faults = seeding.seeded()
     assert len(faults) >= 25
-    assert {fault.kind for fault in faults} == {"route", "query", "picker", "admin"}
+    assert {fault.kind for fault in faults} == {"route", "query", "picker", "admin", "scope"}
     missed = [fault.name for fault in faults if not fault.is_caught(world)]
     assert not missed, "\n".join(missed)
+
+
+def test_practice_admins_are_asked_for_in_the_admin(world: World) -> None:
+    """They get pages of their own rows there, and forms of theirs are taken: the scope alone refuses the others."""
+    shown = written = 0
+    for probe in probing.probes(world, [OF_CONNECTION, "admin/emr/invitation/add/"]):
+        if probe.actor.in_admin and probe.owner == probe.actor.practice:
+            answer = probing.ask(probe)
+            shown += probe.method == "get" and answer.status_code == 200
+            written += probe.data is not None and answer.status_code == 302
+    assert shown == 2
+    assert written == 2
+
+
+OF_CONNECTION = "admin/emr/connection/<path:object_id>/change/"
+OF_RESOURCES = "the admin's list of Resource shows fhir_id"
+
+
+def _seeded(*names: str) -> list[seeding.Fault]:
+    found = [fault for fault in seeding.seeded() if fault.name in names]
+    assert len(found) == len(names)
+    return found
+
+
+def test_faults_are_caught_after_a_long_time(world: World) -> None:
+    """Sensitive pages ask again who it is after ten minutes, and an idle session ends after fifteen."""
+    for actor in world.actors:
+        actor.client.cookies = SimpleCookie(dict(actor.cookies))
+        session = actor.client.session
+        for clock in {sessions.BEGAN, sessions.SEEN} & set(session.keys()):
+            session[clock] -= 3600
+            session.save()
+    exported = "patients/<uuid:pk>/exports/ scopes nothing"
+    assert all(fault.is_caught(world) for fault in _seeded(exported, OF_RESOURCES))
+
+
+def test_faults_are_caught_among_many_rows_of_others(world: World) -> None:
+    """What a list's first page and an autocomplete show may all be of practices that are not the probes'."""
+    others = Rows(Practice.objects.create(name="Cedar Clinic", code="CCCCCC"))
+    for _ in range(300):
+        others.insert(Resource, {})
+    labelled = "the admin's autocomplete labels each Resource by its fhir_id"
+    assert all(fault.is_caught(world) for fault in _seeded(OF_RESOURCES, labelled))
 
 
 def _found(world: World, routes: list[str], actor: str) -> list[str]:
