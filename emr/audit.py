@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
 
+from emr import addresses
 from emr.models import AuditEvent, Practice, User
 
 Action = AuditEvent.Action
@@ -25,8 +26,9 @@ def record(
 ) -> AuditEvent:
     """Add one event. Raises what the database raises: a page whose read cannot be recorded must not be shown.
 
-    patient_fhir_id: where the caller knows no more than that; the patient's row is looked up. The practice's chain
-    is locked from here to the end of the transaction: call this after its other writes.
+    The client's address is that of the request this runs for. patient_fhir_id: where the caller knows no more than
+    that; the patient's row is looked up. The practice's chain is locked from here to the end of the transaction: call
+    this after its other writes.
     """
     if patient_id is None and patient_fhir_id and practice is not None:
         patient_id = _patient(practice.pk, patient_fhir_id)
@@ -37,6 +39,7 @@ def record(
         patient_id=patient_id,
         object_id=object_id,
         detail=_marked(by, practice, detail)[:200],
+        address=addresses.current(),
     )
 
 

@@ -1,7 +1,7 @@
 """The audit trail as FHIR AuditEvent (R4, 4.0.1), one resource a line (NDJSON).
 
-After IHE Basic Audit Log Patterns: who (agent), through what (source), about whom (entity: the patient), and what was
-done (type of DICOM PS3.16 CID 400, subtype our own word). Names and texts of charts are in none of them.
+After IHE Basic Audit Log Patterns: who and from where (agent), through what (source), about whom (entity: the patient),
+and what was done (type of DICOM PS3.16 CID 400, subtype our own word). Names and texts of charts are in none of them.
 """
 
 import json
@@ -44,9 +44,10 @@ _KINDS: dict[str, tuple[str, str]] = {
     Action.SIGN_IN: ("sign-in", _EXECUTE),
     Action.SIGN_IN_REFUSED: ("sign-in", _EXECUTE),
     Action.SIGN_OUT: ("sign-in", _EXECUTE),
+    Action.ACCESS_REFUSED: ("security", _EXECUTE),
     Action.READ_AUDIT: ("audit", _READ),
 }
-_REFUSED = {Action.SIGN_IN_REFUSED, Action.LAUNCH_REFUSED}
+_REFUSED = {Action.SIGN_IN_REFUSED, Action.LAUNCH_REFUSED, Action.ACCESS_REFUSED}
 _CHUNK = 1000
 
 
@@ -81,10 +82,13 @@ def as_fhir(event: AuditEvent) -> dict[str, Any]:
 
 
 def _agent(event: AuditEvent) -> dict[str, Any]:
-    if event.user is None:
-        return {"who": {"display": "HeadacheMD, by itself"}, "requestor": False}
-    identifier = {"system": f"{settings.PUBLIC_URL}/users", "value": str(event.user_id)}
-    return {"who": {"identifier": identifier, "display": event.user.email}, "requestor": True}
+    who: dict[str, Any] = {"display": event.who}
+    if event.user is not None:
+        identifier = {"system": f"{settings.PUBLIC_URL}/users", "value": str(event.user_id)}
+        who = {"identifier": identifier, "display": event.user.email}
+    agent = {"who": who, "requestor": not event.by_itself}
+    # http://hl7.org/fhir/network-type: 2 is an IP address
+    return agent | {"network": {"address": event.address, "type": "2"}} if event.address else agent
 
 
 def _source(event: AuditEvent) -> dict[str, Any]:

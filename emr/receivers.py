@@ -10,18 +10,17 @@ from allauth.mfa.signals import (
     authentication_failed,
     authenticator_added,
     authenticator_removed,
-    authenticator_reset,
     authenticator_used,
 )
 from django.contrib.auth.signals import user_logged_in, user_logged_out
-from django.db.models.signals import post_delete, post_init, post_save
+from django.db.models.signals import post_init, post_save, pre_delete
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from emr import schedule
 from emr.accounts import people_audit, second_factor, sessions
 from emr.audit import Action
 from emr.models import Membership, User
+from emr.pulling import asking
 from emr.signals import history_opened
 
 
@@ -59,9 +58,17 @@ def tell_owner(*, instance: Authenticator, **_: Any) -> None:
     second_factor.know_owner(instance)
 
 
+@receiver(post_save, sender=Authenticator, dispatch_uid="factor-made")
+def note_factor_made(*, instance: Authenticator, created: bool, **_: Any) -> None:
+    """In the transaction that makes it: allauth's own signals are sent when that is over. Recovery codes made anew are
+    a new row, too."""
+    by = _actor()
+    if created and by is not None:
+        people_audit.record(Action.SECOND_FACTOR, instance.user, by=by, detail=f"added: {instance.type}")
+
+
 @receiver(authenticator_added, dispatch_uid="factor-added")
-def note_factor_added(*, request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
-    people_audit.record(Action.SECOND_FACTOR, user, by=user, detail=f"added: {authenticator.type}")
+def prove_by_added(*, request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
     if authenticator.type in second_factor.FACTORS:
         second_factor.prove(request, user, authenticator.type)
         request.session.pop(second_factor.PENDING, None)
@@ -79,11 +86,6 @@ def note_factor_removed(*, request: HttpRequest, user: User, authenticator: Auth
     people_audit.record(Action.SECOND_FACTOR, user, by=user, detail=f"removed: {authenticator.type}")
     if not second_factor.enrolled(user):
         second_factor.forget_proof(request)
-
-
-@receiver(authenticator_reset, dispatch_uid="factor-reset")
-def note_factor_reset(*, user: User, authenticator: Authenticator, **_: Any) -> None:
-    people_audit.record(Action.SECOND_FACTOR, user, by=user, detail=f"renewed: {authenticator.type}")
 
 
 @receiver(authentication_failed, dispatch_uid="factor-failed")
@@ -106,7 +108,7 @@ def end_sessions_of_changed(*, instance: Membership, created: bool, **_: Any) ->
         sessions.end_all(instance.user, "role changed", by=_actor())
 
 
-@receiver(post_delete, sender=Membership, dispatch_uid="membership-deleted")
+@receiver(pre_delete, sender=Membership, dispatch_uid="membership-deleted")
 def end_sessions_of_removed(*, instance: Membership, **_: Any) -> None:
     sessions.end_all(instance.user, "membership removed", by=_actor())
 
@@ -123,4 +125,4 @@ def end_sessions_of_deactivated(*, instance: User, created: bool, update_fields:
 @receiver(history_opened, dispatch_uid="history-opened")
 def note_viewed(*, practice_id: UUID, patient_fhir_id: str, **_: Any) -> None:
     """Whom staff look at is fetched before those whom nobody does."""
-    schedule.viewed(practice_id, patient_fhir_id)
+    asking.viewed(practice_id, patient_fhir_id)

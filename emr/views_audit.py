@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from emr import access, audit, audit_export
 from emr.accounts.sign_in import ask_to_confirm
+from emr.audit_filters import TrailFilter
 from emr.models import AuditEvent
 
 PAGE = 50
@@ -26,9 +27,18 @@ def trail(request: HttpRequest, practice_id: UUID) -> HttpResponse:
     """A practice's events, the latest first. No patient is named here; reading it is an event itself."""
     practice = access.practice_or_404(request.user, practice_id)
     events = access.visible(AuditEvent.objects.filter(practice=practice), request.user)
-    page = Paginator(events.select_related("user").order_by("-number"), PAGE).get_page(request.GET.get("page"))
-    context = {"practice": practice, "page": page, "events": list(page.object_list)}
-    audit.record(audit.Action.READ_AUDIT, by=request.user, practice=practice, detail=f"trail, page {page.number}")
+    narrow = TrailFilter(practice, request.GET)
+    found = narrow.applied(events).select_related("user").order_by("-number")
+    page = Paginator(found, PAGE).get_page(request.GET.get("page"))
+    context = {
+        "practice": practice,
+        "page": page,
+        "events": list(page.object_list),
+        "filter": narrow,
+        "query": narrow.query,
+    }
+    detail = f"trail, page {page.number}{', narrowed' if narrow.query else ''}"
+    audit.record(audit.Action.READ_AUDIT, by=request.user, practice=practice, detail=detail)
     return render(request, "emr/audit_trail.html", context)
 
 

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from django.db import transaction
 from django.utils import timezone
 
 from emr import access, audit, calls, discovery
@@ -130,6 +131,8 @@ def _remembered(launch: Launch, door: Door) -> str:
     )
     address = authorize.address(configuration, request, connection.extra_params(registration.extra_authorize_params))
     calls.spend(connection, interactive=True)  # the vendor counts what the browser asks for
-    launch.save(force_insert=True)
-    audit.record(audit.Action.LAUNCH, by=launch.user, practice=launch.practice, object_id=launch.pk, detail=launch.kind)
+    with transaction.atomic():
+        launch.save(force_insert=True)
+        by, practice = launch.user, launch.practice
+        audit.record(audit.Action.LAUNCH, by=by, practice=practice, object_id=launch.pk, detail=launch.kind)
     return address

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Any
 from uuid import UUID
 
@@ -57,9 +58,11 @@ class AuditEvent(Row):
         SIGN_IN = "sign-in", "Signed in"
         SIGN_IN_REFUSED = "sign-in-refused", "Sign-in refused"
         SIGN_OUT = "sign-out", "Signed out"
+        ACCESS_REFUSED = "access-refused", "Asked for what is not theirs or not there"
         SESSIONS = "sessions", "Sessions ended"
         PASSWORD = "password", "Changed a password"
         SECOND_FACTOR = "second-factor", "Added, removed or renewed a second factor"
+        IDENTITY = "identity", "Linked an account to an identity provider"
         BREAK_GLASS = "break-glass", "Broke the glass: opened charts the role does not open"
         MEMBERSHIP = "membership", "Changed a membership"
         CONFIGURATION = "configuration", "Changed a connection, registration or key"
@@ -75,6 +78,8 @@ class AuditEvent(Row):
     patient_id = models.UUIDField(null=True)
     object_id = models.UUIDField(null=True)
     detail = models.CharField(max_length=200, blank=True)
+    # Of the client whose request it was; null for what workers and commands do.
+    address = models.GenericIPAddressField(null=True)
     chain = models.UUIDField(editable=False)
     number = models.PositiveBigIntegerField(editable=False)
     digest = models.CharField(max_length=64, editable=False)
@@ -82,7 +87,11 @@ class AuditEvent(Row):
     # What the digest covers, in this order; a new column is added at the end, with a new version of `linked`.
     CHAINED = (
         "chain", "number", "id", "at", "action", "user_id", "practice_id", "patient_id", "object_id", "detail",
+        "address",
     )  # fmt: skip
+
+    # Nobody's acts, whoever's request they happened in.
+    BY_ITSELF = frozenset({Action.KEY, Action.TOKEN})
 
     class Meta:
         ordering = ["-at"]
@@ -91,6 +100,18 @@ class AuditEvent(Row):
 
     def __str__(self) -> str:
         return f"{self.at:%d-%b-%Y %H:%M} {self.action}"
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether no person stands behind it: a worker, a command, or what the program did in somebody's request."""
+        return self.user is None and (self.address is None or self.action in self.BY_ITSELF)
+
+    @property
+    def who(self) -> str:
+        """In words: the person, somebody not signed in, or the program itself."""
+        if self.user is not None:
+            return str(self.user)
+        return "HeadacheMD, by itself" if self.by_itself else "Somebody not signed in"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
@@ -110,18 +131,28 @@ class AuditEvent(Row):
 
 
 def linked(before: str, values: Sequence[object]) -> str:
-    """SHA-256 in hex of an event chained to the digest before it.
+    """SHA-256 in hex of an event chained to the digest before it. values: of AuditEvent.CHAINED.
 
-    Canonical form: a JSON array of the version, that digest and the columns, times in UTC with microseconds.
+    Canonical form: a JSON array of the version, that digest and the columns, times in UTC with microseconds, the
+    address as in RFC 5952.
     """
-    said = [_canonical(value) for value in values]
-    return hashlib.sha256(json.dumps(["1", before, *said], separators=(",", ":")).encode()).hexdigest()
+    *columns, address = values
+    said = [*(_canonical(value) for value in columns), _spelled(address)]
+    return hashlib.sha256(json.dumps(["2", before, *said], separators=(",", ":")).encode()).hexdigest()
 
 
 def _canonical(value: object) -> str | int | None:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     return value if value is None or isinstance(value, int) else str(value)
+
+
+def _spelled(address: object) -> str | None:
+    """PostgreSQL gives some back in another spelling than they were written in (::1.2.3.4)."""
+    try:
+        return address if address is None else str(ip_address(str(address)))
+    except ValueError:
+        return str(address)  # what somebody forced into a database that takes any text
 
 
 def _locked_head(chain: UUID) -> AuditHead:

@@ -21,8 +21,9 @@ from django.core.cache import cache
 from django.db import connection, models
 from django.test import TestCase, override_settings
 
-from emr import budget, calls, resealing, schedule, walls
+from emr import budget, calls, hints, resealing, walls
 from emr.models import Enrolment, WorkItem
+from emr.pulling import asking, queue
 from headachemd.broker import celery_settings
 from headachemd.logs import JsonLines
 from headachemd.settings import BASE_DIR
@@ -138,7 +139,7 @@ def on_redis() -> Iterator[redis.Redis]:
         caches = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": url}}
         with (
             override_settings(CACHES=caches, REDIS_URL=url),
-            mock.patch.object(schedule, "current_app", app),
+            mock.patch.object(hints, "current_app", app),
             mock.patch.object(budget, "shared", return_value=budget.RedisBudget(url)),
             redis.Redis.from_url(url) as server,
         ):
@@ -161,10 +162,10 @@ def use(world: World, share: float) -> None:
         world.actors[0].client.post("/accounts/login/", wrong)
     enrolment = rows.of(Enrolment)
     with TestCase.captureOnCommitCallbacks(execute=True):
-        schedule.refresh(rows.practice.pk, enrolment.patient_fhir_id, None)
-        schedule.request_pull(rows.connection, "asked for by an admin")
-    schedule.publish("emr.tasks.run_item", rows.of(WorkItem).pk)
-    schedule.publish_soon(rows.of(WorkItem).pk, 2)
+        asking.refresh(rows.practice.pk, enrolment.patient_fhir_id, None)
+        asking.request_pull(rows.connection, "asked for by an admin")
+    hints.publish("emr.tasks.run_item", rows.of(WorkItem).pk)
+    queue.publish_soon(rows.of(WorkItem).pk, 2)
     calls.spend(rows.connection, interactive=True)
     cache.set("seen", "something", 60)
 

@@ -16,13 +16,14 @@ def _row(chain: uuid.UUID, number: int) -> Any:
 
 def tamper(chain: uuid.UUID, number: int, chance: random.Random) -> Callable[[], None]:
     """Change one column of one row, any of them; returns what puts it back."""
-    before = _row(chain, number).values("at", "action", "patient_id", "object_id", "detail", "digest", "user_id").get()
+    before = _row(chain, number).values("at", "action", "patient_id", "object_id", "detail", "digest", "address").get()
     changes: dict[str, Any] = {
         "at": before["at"] + timedelta(microseconds=chance.randint(1, 10**9)),
         "action": "print" if before["action"] != "print" else "export",
         "patient_id": uuid.UUID(int=chance.getrandbits(128)),
         "object_id": uuid.UUID(int=chance.getrandbits(128)),
         "detail": before["detail"] + " ",
+        "address": f"192.0.2.{chance.randint(1, 254)}",
         "digest": f"{chance.getrandbits(256):064x}",
     }
     column = chance.choice(sorted(changes))
@@ -36,7 +37,7 @@ def delete(chain: uuid.UUID, number: int) -> None:
 
 def swap(chain: uuid.UUID, one: int, other: int) -> None:
     """Two events change places: all they say, their digests left where they are."""
-    said = ("at", "action", "patient_id", "object_id", "detail")
+    said = ("at", "action", "patient_id", "object_id", "detail", "address")
     first, second = (_row(chain, number).values(*said).get() for number in (one, other))
     _row(chain, one).update(**second)
     _row(chain, other).update(**first)

@@ -54,9 +54,9 @@ def test_chain_digest_is_what_the_documents_say(practice_a: Practice, alice: Use
     """Anybody can check an export: SHA-256 over the JSON array of version, digest before, and the columns."""
     first, second = write(practice_a, 2, alice)
     said = [
-        "1", first.digest, str(practice_a.pk), second.number, str(second.pk),
+        "2", first.digest, str(practice_a.pk), second.number, str(second.pk),
         second.at.astimezone(UTC).isoformat(timespec="microseconds"), "read-history", str(alice.pk),
-        str(practice_a.pk), str(second.patient_id), None, "event 1",
+        str(practice_a.pk), str(second.patient_id), None, "event 1", None,
     ]  # fmt: skip
     assert second.digest == hashlib.sha256(json.dumps(said, separators=(",", ":")).encode()).hexdigest()
 

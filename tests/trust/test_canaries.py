@@ -5,7 +5,7 @@ import subprocess
 import pytest
 from django.core.cache import cache
 
-from emr import resealing, schedule
+from emr import hints, resealing
 from emr.fields import SecretField
 from tests import servers
 from tests.trust import canaries
@@ -64,7 +64,7 @@ def test_a_canary_in_redis_is_found(db: None) -> None:
     with canaries.on_redis() as server:
         cache.set(f"name-{CANARIES['A']}", 1)
         cache.set("plain", {"token": SECRET})
-        schedule.publish("emr.tasks.run_item", CANARIES["B"])
+        hints.publish("emr.tasks.run_item", CANARIES["B"])
         assert len(canaries.found_in(server)) == 3
 
 
@@ -80,8 +80,6 @@ def test_history_holds_no_canary() -> None:
 def test_messages_to_workers_hold_ids_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is published goes through one function; what it sends is the task's name and ids."""
     sent: list[object] = []
-    monkeypatch.setattr(
-        "emr.schedule.current_app.send_task", lambda name, args=(), **options: sent.append((name, args))
-    )
-    schedule.publish("emr.tasks.run_item", world.patients["A"].pk)
+    monkeypatch.setattr("emr.hints.current_app.send_task", lambda name, args=(), **options: sent.append((name, args)))
+    hints.publish("emr.tasks.run_item", world.patients["A"].pk)
     assert sent == [("emr.tasks.run_item", [str(world.patients["A"].pk)])]
