@@ -1,46 +1,37 @@
 """Lists that staff bring as a file: patients to enrol, and the schedule. Planned first, applied whole or not at all.
 
-A plan names every row that cannot be used, by its line, and writes nothing; `apply_*` writes in one transaction.
+A plan names every row that cannot be used, by its line, and writes nothing; `apply_*` writes in one transaction. The
+file is kept nowhere: its preview sends it back, with a seal that says who was shown which plan of which practice.
 """
 
-import csv
-import io
+import hashlib
+import hmac
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+from django.core.signing import BadSignature, TimestampSigner
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from emr import demographics, freshness, look_ups, roster
+from emr.csv_lists import rows_of
 from emr.demographics import Directory, Person, Sought
-from emr.models import Connection, Enrolment, Practice, User
+from emr.models import Connection, Enrolment, LookUp, Practice, User
 
-MOST_ROWS = 5000
-MOST_BYTES = 2_000_000
+LONGEST = 100  # characters of a name or number
+SEAL_SECONDS = 1800  # how long a preview can be acted on
 # R4 allows 64 characters; one server was seen to send longer ids. See emr.wire.fhir.
 _FHIR_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_COLUMNS = {
-    "fhir_id": ("fhirid", "patientid", "resourceid"),
-    "account_no": ("accountno", "account", "accountnumber", "acctno", "acct", "mrn"),
-    "family": ("family", "lastname", "last", "surname", "familyname"),
-    "given": ("given", "firstname", "first", "givenname"),
-    "birth_date": ("birthdate", "dob", "dateofbirth", "born"),
-    "date": ("date", "appointmentdate", "apptdate", "visitdate"),
-    "time": ("time", "appointmenttime", "appttime", "visittime", "starttime"),
-}
 DATES = ("%Y-%m-%d", "%m/%d/%Y", "%d-%b-%Y", "%m/%d/%y")
 _TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M%p")
 
 T = TypeVar("T")
-
-
-class Unreadable(ValueError):
-    """The file is no such list; the text says why, for the person who brought it."""
+Search = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -53,16 +44,20 @@ class Problem:
 
 @dataclass(frozen=True)
 class RosterPlan:
-    """enrol: FHIR ids of new patients. known: rows about patients enrolled already. search: people to look up."""
+    """enrol: FHIR ids of new patients. known: rows about patients enrolled already. search: people to look up.
+
+    waiting: rows about people who are being looked up already, or whom staff have not confirmed yet.
+    """
 
     enrol: tuple[str, ...]
     known: int
     search: tuple[dict[str, str], ...]
+    waiting: int
     problems: tuple[Problem, ...]
 
     @property
     def usable(self) -> int:
-        return len(self.enrol) + self.known + len(self.search)
+        return len(self.enrol) + self.known + len(self.search) + self.waiting
 
 
 @dataclass(frozen=True)
@@ -83,46 +78,38 @@ class SchedulePlan:
         return len(self.visits)
 
 
-# --- the file ---
+Plan = RosterPlan | SchedulePlan
 
 
-def text_of(raw: bytes) -> str:
-    """The file's text: UTF-8, or what spreadsheets on Windows write. Raises Unreadable."""
-    if len(raw) > MOST_BYTES:
-        raise Unreadable("The file is larger than 2 MB.")
+# --- what was shown ---
+
+
+def seal(plan: Plan, practice: Practice, user: User) -> str:
+    """What a preview sends back: that this person was shown exactly this plan of this practice, and when."""
+    return _signer().sign(_digest(plan, practice, user))
+
+
+def was_shown(plan: Plan, practice: Practice, user: User, seal: str) -> bool:
+    """Whether the seal is of this plan, person and practice, and at most SEAL_SECONDS old."""
     try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return raw.decode("cp1252", "replace")
+        digest = _signer().unsign(seal, max_age=SEAL_SECONDS)
+    except BadSignature:
+        return False
+    return hmac.compare_digest(digest, _digest(plan, practice, user))
 
 
-def rows_of(text: str, needed: Callable[[set[str]], str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, values by our column names) of each row that holds anything. Raises Unreadable.
-
-    `needed`: what is missing among the columns found, "" when nothing is.
-    """
-    if "\x00" in text:
-        raise Unreadable("This is no text file. Save the list as CSV.")
-    head = text[:4096].splitlines()[0] if text.strip() else ""
-    delimiter = max(",;\t", key=head.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        header = [_column(name) for name in next(reader, [])]
-        if missing := needed(set(header)):
-            raise Unreadable(missing)
-        for count, cells in enumerate(reader, 1):
-            if count > MOST_ROWS:
-                raise Unreadable(f"The list has more than {MOST_ROWS} rows. Bring it in parts.")
-            values = {name: cell.strip() for name, cell in zip(header, cells, strict=False) if name}
-            if any(cell.strip() for cell in cells):
-                yield reader.line_num, values
-    except csv.Error as error:
-        raise Unreadable(f"Line {reader.line_num} cannot be read as CSV: {error}.") from None
+def wait_for_others(practice: Practice) -> None:
+    """Lists of one practice are done one after the other: ask this before planning what is then done, in its
+    transaction. (SQLite has one writer at a time by itself.)"""
+    Practice.objects.select_for_update(no_key=True).get(pk=practice.pk)
 
 
-def _column(name: str) -> str:
-    plain = demographics.folded(name)
-    return next((ours for ours, spellings in _COLUMNS.items() if plain in spellings), "")
+def _signer() -> TimestampSigner:
+    return TimestampSigner(salt="emr.uploads")
+
+
+def _digest(plan: Plan, practice: Practice, user: User) -> str:
+    return hashlib.sha256(repr((practice.pk, user.pk, plan)).encode()).hexdigest()
 
 
 # --- patients to enrol ---
@@ -132,10 +119,11 @@ def plan_roster(text: str, connection: Connection) -> RosterPlan:
     """What the list would do. Raises Unreadable."""
     directory = Directory(demographics.on_file(connection.practice_id))
     enrolled = set(connection.enrolments.values_list("patient_fhir_id", flat=True))
+    sought_already = _sought_already(connection)
     enrol: dict[str, None] = {}
-    search: list[dict[str, str]] = []
+    search: dict[Search, dict[str, str]] = {}
     problems: list[Problem] = []
-    known = 0
+    known = waiting = 0
     for line, values in rows_of(text, _needed_for_roster):
         sought, reason = _sought(values)
         found = directory.find(sought)
@@ -149,9 +137,21 @@ def plan_roster(text: str, connection: Connection) -> RosterPlan:
             enrol[fhir_id] = None
         elif params is None:
             problems.append(Problem(line, _unsearchable(sought)))
-        elif params not in search:
-            search.append(params)
-    return RosterPlan(tuple(enrol), known, tuple(search), tuple(problems))
+        elif _key(params) in sought_already:
+            waiting += 1
+        else:
+            search[_key(params)] = params
+    return RosterPlan(tuple(enrol), known, tuple(search.values()), waiting, tuple(problems))
+
+
+def _sought_already(connection: Connection) -> set[Search]:
+    """Searches that are queued, or whose answer staff have still to confirm."""
+    rows = connection.look_ups.filter(state__in=[LookUp.State.QUEUED, LookUp.State.DONE])
+    return {_key(sought) for sought in rows.values_list("sought", flat=True)}
+
+
+def _key(search: dict[str, str]) -> Search:
+    return tuple(sorted(search.items()))
 
 
 @transaction.atomic
@@ -187,6 +187,8 @@ def _sought(values: dict[str, str]) -> tuple[Sought, str]:
     born = values.get("birth_date", "")
     day = _parsed(born, DATES, lambda at: at.date()) if born else None
     sought = Sought(fhir_id, account_no, family, given, day.isoformat() if day else "")
+    if unfit := next((reason for text in (account_no, family, given) if (reason := _unfit(text))), ""):
+        return sought, unfit
     if fhir_id and not _FHIR_ID.fullmatch(fhir_id):
         return sought, "this is no FHIR id"
     if born and (day is None or day > timezone.now().date() + timedelta(days=1)):
@@ -194,6 +196,13 @@ def _sought(values: dict[str, str]) -> tuple[Sought, str]:
     if not (fhir_id or account_no or sought.has_name):
         return sought, "the row names nobody: give an account number, or family, given and birth date"
     return sought, ""
+
+
+def _unfit(text: str) -> str:
+    """Why this is no name or number that an EMR can be asked for; "" when it can."""
+    if len(text) > LONGEST:
+        return f"a name or number is longer than {LONGEST} characters"
+    return "" if text.isprintable() else "a name or number holds a character that is not printed"
 
 
 # --- the schedule ---

@@ -1,6 +1,7 @@
 """Staff pages of the roster: whom we fetch, and who comes when. Names are typed and shown here, never in an address."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django import forms
@@ -11,10 +12,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from emr import access, audit, freshness, look_ups, uploads
+from emr import access, audit, csv_lists, freshness, look_ups, uploads
 from emr import roster as enrolling
 from emr.demographics import Sought
 from emr.models import Connection, LookUp, Practice, User
+
+P = TypeVar("P", uploads.RosterPlan, uploads.SchedulePlan)
 
 
 class LookUpForm(forms.Form):
@@ -45,8 +48,8 @@ class FileForm(forms.Form):
         upload = data.get("list")
         if upload is not None:
             try:
-                data["text"] = uploads.text_of(upload.read(uploads.MOST_BYTES + 1))
-            except uploads.Unreadable as error:
+                data["text"] = csv_lists.text_of(upload.read(csv_lists.MOST_BYTES + 1))
+            except csv_lists.Unreadable as error:
                 raise ValidationError(str(error)) from None
         if not data.get("text", "").strip():
             raise ValidationError("Choose a CSV file with at least one row.")
@@ -67,7 +70,7 @@ def roster(request: HttpRequest, practice_id: UUID) -> HttpResponse:
         return _look_up(request, practice, connection)
     if step == "enrol":
         return _enrol(request, practice)
-    return _list_of_patients(request, practice, connection, apply=step == "apply")
+    return _list_of_patients(request, practice, connection)
 
 
 def _roster_page(request: HttpRequest, practice: Practice, connection: Connection | None, **more: Any) -> HttpResponse:
@@ -93,8 +96,7 @@ def _look_up(request: HttpRequest, practice: Practice, connection: Connection) -
     if params is None:
         form.add_error(None, "This EMR cannot be searched by name and birth date.")
         return _roster_page(request, practice, connection, look_up_form=form)
-    assert isinstance(request.user, User)  # noqa: S101 - members_only; for the type checker
-    look_ups.ask(connection, [params], request.user)
+    look_ups.ask(connection, [params], _person(request))
     _record(request, practice, "looked up 1 person")
     return redirect("emr:roster", practice.pk)
 
@@ -110,19 +112,11 @@ def _enrol(request: HttpRequest, practice: Practice) -> HttpResponse:
     return redirect("emr:roster", practice.pk)
 
 
-def _list_of_patients(request: HttpRequest, practice: Practice, connection: Connection, *, apply: bool) -> HttpResponse:
-    form = FileForm(request.POST, request.FILES)
-    plan = None
-    if form.is_valid():
-        try:
-            plan = uploads.plan_roster(form.cleaned_data["text"], connection)
-        except uploads.Unreadable as error:
-            form.add_error(None, str(error))
-    if plan is None or not apply or _unconfirmed(request, plan.problems):
-        shown = {"plan": plan, "text": form.cleaned_data.get("text", "")} if plan else {}
-        return _roster_page(request, practice, connection, file_form=form, **shown)
-    assert isinstance(request.user, User)  # noqa: S101 - members_only; for the type checker
-    new = uploads.apply_roster(plan, connection, request.user)
+def _list_of_patients(request: HttpRequest, practice: Practice, connection: Connection) -> HttpResponse:
+    form, plan = _planned(request, practice, lambda text: uploads.plan_roster(text, connection))
+    if plan is None or not _to_be_done(request, practice, plan):
+        return _roster_page(request, practice, connection, file_form=form, **_preview(request, practice, form, plan))
+    new = uploads.apply_roster(plan, connection, _person(request))
     _record(request, practice, f"enrolled {new} from a list, looking up {len(plan.search)}")
     messages.success(request, f"{new} patients enrolled; {len(plan.search)} are being looked up.")
     return redirect("emr:roster", practice.pk)
@@ -136,26 +130,59 @@ def schedule_list(request: HttpRequest, practice_id: UUID) -> HttpResponse:
     practice = access.practice_or_404(request.user, practice_id)
     form, plan = FileForm(), None
     if request.method == "POST":
-        form = FileForm(request.POST, request.FILES)
-        if form.is_valid():
-            try:
-                plan = uploads.plan_schedule(form.cleaned_data["text"], practice)
-            except uploads.Unreadable as error:
-                form.add_error(None, str(error))
-        if plan is not None and request.POST.get("do") == "apply" and not _unconfirmed(request, plan.problems):
+        form, plan = _planned(request, practice, lambda text: uploads.plan_schedule(text, practice))
+        if plan is not None and _to_be_done(request, practice, plan):
             written = uploads.apply_schedule(plan, practice)
             _record(request, practice, f"read in a schedule: {written} appointments, {len(plan.dropped)} dropped")
             messages.success(request, f"{written} appointments are on file.")
             return redirect("emr:schedule", practice.pk)
-    context = {"practice": practice, "file_form": form, "plan": plan, "standing": freshness.standing(practice)}
-    if plan is not None:
-        context["text"] = form.cleaned_data["text"]
-    return render(request, "emr/pull_schedule.html", context)
+    shown = _preview(request, practice, form, plan)
+    context = {"practice": practice, "file_form": form, "standing": freshness.awaited(practice)}
+    return render(request, "emr/pull_schedule.html", context | shown)
 
 
-def _unconfirmed(request: HttpRequest, problems: tuple[uploads.Problem, ...]) -> bool:
-    """Rows that cannot be used are left out only when the person has seen so many of them and said so."""
-    return bool(problems) and request.POST.get("leave_out") != str(len(problems))
+# --- lists: shown first, then done ---
+
+
+def _planned(request: HttpRequest, practice: Practice, plan_of: Callable[[str], P]) -> tuple[FileForm, P | None]:
+    """The list that was posted and what it would do; None when it is no such list, and the form says why."""
+    if request.POST.get("do") == "apply":
+        uploads.wait_for_others(practice)
+    form = FileForm(request.POST, request.FILES)
+    if not form.is_valid():
+        return form, None
+    try:
+        return form, plan_of(form.cleaned_data["text"])
+    except csv_lists.Unreadable as error:
+        form.add_error(None, str(error))
+        return form, None
+
+
+def _to_be_done(request: HttpRequest, practice: Practice, plan: uploads.Plan) -> bool:
+    """Whether this person was shown exactly this plan a while ago, and agreed to leave out what cannot be used."""
+    if request.POST.get("do") != "apply":
+        return False
+    if not uploads.was_shown(plan, practice, _person(request), request.POST.get("seen", "")):
+        messages.warning(
+            request, "Nothing was done: what the list would do has changed since it was shown, or that was long ago. "
+            "Look at it again.",
+        )  # fmt: skip
+        return False
+    return not plan.problems or request.POST.get("leave_out") == str(len(plan.problems))
+
+
+def _preview(request: HttpRequest, practice: Practice, form: FileForm, plan: uploads.Plan | None) -> dict[str, Any]:
+    """What the page shows of a plan. It tells who is on file, so that it leaves its row in the audit trail."""
+    if plan is None:
+        return {}
+    _record(request, practice, f"compared a list with who is on file: {plan.usable} rows fit")
+    seen = uploads.seal(plan, practice, _person(request))
+    return {"plan": plan, "text": form.cleaned_data["text"], "seen": seen}
+
+
+def _person(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # noqa: S101 - members_only; for the type checker
+    return request.user
 
 
 def _record(request: HttpRequest, practice: Practice, detail: str) -> None:

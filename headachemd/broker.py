@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from celery import Celery
+
 
 def celery_settings(*, redis_url: str, queue_dir: Path, embedded: bool) -> dict[str, Any]:
     """Settings for Redis, or for a folder of messages where there is no Redis (embedded, one solo worker)."""
@@ -23,7 +25,7 @@ def celery_settings(*, redis_url: str, queue_dir: Path, embedded: bool) -> dict[
         # Shorter than visibility_timeout, or Redis would hand a running task to a second worker.
         "task_time_limit": 600,
         "task_soft_time_limit": 540,
-        # A publisher waits half a second at most: the row stays queued and the next tick publishes it again.
+        # Not tried again: the row stays queued and the next tick publishes it.
         "task_publish_retry_policy": {
             "max_retries": 0,
             "interval_start": 0,
@@ -36,6 +38,13 @@ def celery_settings(*, redis_url: str, queue_dir: Path, embedded: bool) -> dict[
         "event_queue_exclusive": True,
         "worker_pool": "solo" if embedded and not redis_url else "prefork",
     }
+
+
+def for_publishers(app: Celery) -> None:
+    """In processes that only publish (the web's): somebody waits for the page, and a broker that hangs costs it a
+    second. Workers need longer: they block on the queue for a second at a time (brpop)."""
+    if app.conf.broker_url.startswith(("redis://", "rediss://")):
+        app.conf.broker_transport_options = {**app.conf.broker_transport_options, "socket_timeout": 0.5}
 
 
 def _redis_options() -> dict[str, Any]:

@@ -5,7 +5,9 @@ Two modes. `production` (the default) refuses to start on anything that is only 
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import environ
@@ -29,6 +31,22 @@ def required(name: str, hint: str) -> str:
 
 def refuse(name: str, why: str) -> None:
     raise ImproperlyConfigured(f"{name} {why}.")
+
+
+def understood(name: str, read: Callable[..., Any], default: Any) -> Any:
+    """What `read` makes of the variable. The words of its own error quote the value, and are not told."""
+    try:
+        return read(name, default=default)
+    except (ValueError, KeyError, ImproperlyConfigured):
+        pass
+    raise ImproperlyConfigured(f"{name} cannot be understood: see .env.example for how it is written.")
+
+
+def whole_number(name: str, default: int, least: int, most: int) -> int:
+    number: int = understood(name, env.int, default)
+    if not least <= number <= most:
+        refuse(name, f"must be a whole number from {least} to {most}")
+    return number
 
 
 MODE = env.str("HEADACHEMD_MODE", default="production")
@@ -58,17 +76,23 @@ VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var")))
 # Exact host:port pairs that may be spoken to over plain http on a private address: the sandbox, never an EMR.
 INSECURE_FHIR_HOSTS = frozenset(env.list("INSECURE_FHIR_HOSTS", default=[]))
 
-DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR}/headachemd.sqlite3" if EMBEDDED else "")}
+DATABASES = {
+    "default": understood("DATABASE_URL", env.db, f"sqlite:///{VAR_DIR}/headachemd.sqlite3" if EMBEDDED else "")
+}
 REDIS_URL = env.str("REDIS_URL", default="")
 if not EMBEDDED:
     if DEBUG:
         refuse("DEBUG", "must be off in production")
+    if len(set(SECRET_KEY)) < 10:
+        refuse("SECRET_KEY", "must be random: it consists of a few characters only")
     if any(len(key) < 50 for key in SECRET_KEY_FALLBACKS):
         refuse("SECRET_KEY_FALLBACKS", "must hold former SECRET_KEYs of 50 or more characters")
     if not ALLOWED_HOSTS or any(host == "*" or host.startswith(".") for host in ALLOWED_HOSTS):
         refuse("ALLOWED_HOSTS", "must name this site's hosts, without a wildcard")
     if not REDIS_URL:
         refuse("REDIS_URL", "is not set: production needs Redis as broker, cache and call budget")
+    if not REDIS_URL.startswith(("redis://", "rediss://")):
+        refuse("REDIS_URL", "must start with redis:// or rediss://")
     if "postgresql" not in DATABASES["default"].get("ENGINE", ""):
         refuse("DATABASE_URL", "must be a postgres:// URL in production")
     if not PUBLIC_URL.startswith("https://"):
@@ -129,6 +153,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "headachemd.headers.security_headers",
+    "headachemd.bodies.limited_bodies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -172,11 +197,12 @@ ACCOUNT_ADAPTER = "emr.accounts.sign_in.StaffAccounts"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
-ACCOUNT_FORMS = {"signup": "emr.forms.InvitedSignup"}
+ACCOUNT_FORMS = {"signup": "emr.forms.InvitedSignup", "login": "emr.forms.SignIn"}
 ACCOUNT_EMAIL_VERIFICATION = "none"  # the invitation link, sent to that address, is the verification
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = False  # clinics share computers
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_EMAIL_NOTIFICATIONS = True  # the owner learns of a changed password or second factor
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 600  # seconds a confirmation (or the sign-in) is good for
 # Shared by all web processes, through the cache: 5 wrong passwords an account in 5 minutes, 10 an address in a minute.
@@ -184,25 +210,27 @@ ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/5m/key"}
 MFA_ADAPTER = "emr.accounts.second_factor.SealedSecrets"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_FORMS = {
+    "add_webauthn": "emr.forms.NewPasskey",
     "authenticate": "emr.forms.SignInCode",
     "reauthenticate": "emr.forms.ConfirmingCode",
     "activate_totp": "emr.forms.FirstCode",
 }
+MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_TOTP_TOLERANCE = 1  # a phone's clock is off, and people type slowly; no code is taken twice
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = False
 USERSESSIONS_ADAPTER = "emr.accounts.sessions.AuditedSessions"
 # Both limits are held by the server (emr.accounts.sessions); the browser warns so long before the idle one.
-SESSION_IDLE_SECONDS = 60 * env.int("SESSION_IDLE_MINUTES", default=15)
+SESSION_IDLE_SECONDS = 60 * whole_number("SESSION_IDLE_MINUTES", 15, 1, 60)
 SESSION_WARN_SECONDS = 120
-SESSION_ABSOLUTE_SECONDS = 3600 * env.int("SESSION_HOURS", default=12)
-ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
+SESSION_ABSOLUTE_SECONDS = 3600 * whole_number("SESSION_HOURS", 12, 1, 24)
+ALLAUTH_TRUSTED_PROXY_COUNT = whole_number("TRUSTED_PROXY_COUNT", 0, 0, 10)
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 # The page an EHR launch ends on: a route that takes the id of an enrolment.
 LAUNCH_LANDING = "patients:arrive"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
-EMAIL_CONFIG = env.email("EMAIL_URL", default="consolemail://" if EMBEDDED else "smtp://127.0.0.1:25")
+EMAIL_CONFIG = understood("EMAIL_URL", env.email, "consolemail://" if EMBEDDED else "smtp://127.0.0.1:25")
 vars().update(EMAIL_CONFIG)
 EMAIL_TIMEOUT = 10  # a mail server that hangs must not hold a web worker
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="HeadacheMD <no-reply@localhost>")
@@ -223,6 +251,17 @@ SECURE_REFERRER_POLICY = "same-origin"
 if env.bool("BEHIND_TLS_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
+
+# --- what a request may bring ---------------------------------------------------------------------------
+# The largest is a list of patients (emr.csv_lists.MOST_BYTES), which its preview sends back as a form field: a byte of
+# the file is at most three of the field. The rest is room, so that a file twice too large is told so by its form.
+MOST_BODY_BYTES = 8_000_000
+DATA_UPLOAD_MAX_MEMORY_SIZE = 4_000_000
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000  # the longest page of the admin with every row ticked has a few hundred
+DATA_UPLOAD_MAX_NUMBER_FILES = 1
+# In memory alone: a list of patients must not lie in a temporary file.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = MOST_BODY_BYTES
 
 # --- texts, times, files -------------------------------------------------------------------------------
 LANGUAGE_CODE = "en-us"
@@ -249,8 +288,8 @@ WHITENOISE_USE_FINDERS = EMBEDDED
 # --- work ----------------------------------------------------------------------------------------------
 CELERY = broker.celery_settings(redis_url=REDIS_URL, queue_dir=VAR_DIR / "queue", embedded=EMBEDDED)
 # Seconds between beats of the dispatcher, and how long a worker owns an item before another may take it over.
-TICK_SECONDS = env.int("TICK_SECONDS", default=2 if EMBEDDED else 10)
-LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
+TICK_SECONDS = whole_number("TICK_SECONDS", 2 if EMBEDDED else 10, 1, 60)
+LEASE_SECONDS = whole_number("LEASE_SECONDS", 30, 1, 600)
 
 # Where the ends of the audit chains are kept beside the database: another volume, or a mount that only takes appends.
 AUDIT_HEADS_FILE = Path(env.str("AUDIT_HEADS_FILE", default=str(VAR_DIR / "audit-heads.jsonl")))

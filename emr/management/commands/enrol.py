@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from emr import roster, uploads
+from emr import csv_lists, roster, uploads
 from emr.models import Connection, Practice
 
 
@@ -21,10 +21,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, code: str, file: str, **options: Any) -> None:
         connection = self._connection(code)
-        raw = sys.stdin.buffer.read() if file == "-" else self._read(file)
+        raw = sys.stdin.buffer.read(csv_lists.MOST_BYTES + 1) if file == "-" else self._read(file)
         try:
-            plan = uploads.plan_roster(uploads.text_of(raw), connection)
-        except uploads.Unreadable as error:
+            plan = uploads.plan_roster(csv_lists.text_of(raw), connection)
+        except csv_lists.Unreadable as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"{len(plan.enrol)} to enrol, {len(plan.search)} to look up, {plan.known} enrolled already")
         for problem in plan.problems:
@@ -48,6 +48,7 @@ class Command(BaseCommand):
 
     def _read(self, file: str) -> bytes:
         try:
-            return Path(file).read_bytes()
+            with Path(file).open("rb") as opened:
+                return opened.read(csv_lists.MOST_BYTES + 1)
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}") from None
