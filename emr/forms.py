@@ -2,12 +2,13 @@
 
 from typing import Any, ClassVar
 
-from allauth.account.forms import SignupForm
+from allauth.account.forms import LoginForm, SignupForm
 from allauth.core import context
 from allauth.mfa.adapter import get_adapter
 from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.forms import ActivateTOTPForm
+from allauth.mfa.webauthn.forms import AddWebAuthnForm
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Model
@@ -15,6 +16,14 @@ from django.utils import timezone
 
 from emr.accounts import invitations, second_factor
 from emr.models import Invitation, Membership, User
+
+
+class SignIn(LoginForm):
+    """Password managers, and people who use the keyboard, find their way at once."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["login"].widget.attrs |= {"autocomplete": "username", "autofocus": True}
 
 
 class InvitedSignup(SignupForm):
@@ -29,6 +38,7 @@ class InvitedSignup(SignupForm):
         super().__init__(*args, **kwargs)
         invitation = invitations.pending(context.request)
         self.fields["email"].disabled = True
+        self.fields["email"].widget.attrs["autocomplete"] = "username"
         self.initial["email"] = invitation.email if invitation else ""
 
 
@@ -78,6 +88,26 @@ class FirstCode(ActivateTOTPForm):
         return code
 
 
+class NewPasskey(AddWebAuthnForm):
+    """Enrolment of a passkey."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["name"] = ""
+        self.fields["name"].label = "Name, such as “Office laptop”"
+        self.fields["name"].widget.attrs["autocomplete"] = "off"
+        self.fields["passwordless"].label = "Sign in with it alone (passwordless)"
+        self.fields["passwordless"].help_text = "It then takes the place of email, password and code."
+
+
+class AddressCode(forms.Form):
+    """A code mailed to the account's address (emr.accounts.address_codes)."""
+
+    code = forms.CharField(
+        label="Code from the mail", max_length=20, widget=forms.TextInput(attrs=_CODE | {"autofocus": True})
+    )
+
+
 class InvitationForm(forms.ModelForm):
     class Meta:
         model = Invitation
@@ -98,7 +128,7 @@ class InvitationForm(forms.ModelForm):
             email__iexact=email, practice=practice, accepted_at=None, expires_at__gt=timezone.now()
         )
         if waiting.exists():
-            raise ValidationError("An invitation to this address is open: use its action “Send again”.")
+            raise ValidationError("An invitation to this address is open: press “Send again” there instead.")
         return data
 
 

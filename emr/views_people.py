@@ -1,7 +1,7 @@
 """Pages about the people of a practice: start page, members and invitations, break-glass; and the session itself."""
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
@@ -37,9 +37,18 @@ def practice_page(request: HttpRequest, practice_id: UUID) -> HttpResponse:
     """Where somebody starts whose role opens no charts: what this role may do here."""
     practice = access.practice_or_404(request.user, practice_id)
     context: dict[str, Any] = {"practice": practice}
-    if access.allows(request.user, practice, Act.AUDIT):
-        context["broken"] = BreakGlass.objects.filter(practice=practice).select_related("user")[:20]
+    if access.allows(request.user, practice, Act.BREAK_GLASS):
+        context["broken"] = _broken(practice, _person(request))
     return render(request, "emr/practice.html", context)
+
+
+def _broken(practice: Practice, reader: User) -> list[BreakGlass] | None:
+    """The latest break-glasses, for who reads the trail and for who watches where nobody does; None for others."""
+    latest = BreakGlass.objects.filter(practice=practice).select_related("user", "reviewed_by")[:20]
+    if access.allows(reader, practice, Act.AUDIT):
+        return list(latest)
+    own_to_watch = [glass for glass in latest if reader in break_glass.watchers(practice, glass.user)]
+    return own_to_watch or None
 
 
 @require_POST
@@ -48,6 +57,7 @@ def switch(request: HttpRequest, practice_id: UUID) -> HttpResponse:
     """Work in another of one's practices from now on; the choice lasts as long as the session."""
     practice = access.practice_or_404(request.user, practice_id)
     request.session[access.CHOSEN] = str(practice.pk)
+    messages.success(request, f"You now work in {practice.name}.")
     return redirect("patients:home")
 
 
@@ -175,7 +185,10 @@ class ReasonForm(forms.ModelForm):
         fields = ["reason"]
         labels = {"reason": "Why must you open charts now?"}
         widgets = {"reason": forms.Textarea(attrs={"rows": 3})}
-        help_texts = {"reason": "The privacy officer reads this. At least fifteen characters."}
+        help_texts = {"reason": "Whoever looks into it reads this. At least fifteen characters."}
+        error_messages: ClassVar[dict[str, Any]] = {
+            "reason": {"min_length": "Write a little more: at least fifteen characters."}
+        }
 
 
 @reads_and_posts
@@ -188,8 +201,13 @@ def glass(request: HttpRequest, practice_id: UUID) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         break_glass.open_charts(_person(request), practice, form.cleaned_data["reason"])
         return redirect("patients:list", practice.pk)
-    minutes = BreakGlass.LIFE.seconds // 60
-    return render(request, "emr/break_glass.html", {"practice": practice, "form": form, "minutes": minutes})
+    context = {
+        "practice": practice,
+        "form": form,
+        "minutes": BreakGlass.LIFE.seconds // 60,
+        "watchers": break_glass.watchers(practice, _person(request)),
+    }
+    return render(request, "emr/break_glass.html", context)
 
 
 @require_POST
@@ -198,6 +216,19 @@ def glass_close(request: HttpRequest, practice_id: UUID) -> HttpResponse:
     """No longer needed."""
     practice = access.practice_or_404(request.user, practice_id)
     break_glass.close(_person(request), practice)
+    return redirect("emr:practice", practice.pk)
+
+
+@require_POST
+@access.may(Act.BREAK_GLASS)
+@transaction.atomic
+def glass_reviewed(request: HttpRequest, practice_id: UUID, pk: UUID) -> HttpResponse:
+    """Somebody who watches has looked into it. Http404 for one's own, and where others watch."""
+    practice = access.practice_or_404(request.user, practice_id)
+    row = get_object_or_404(practice.break_glasses.select_related("user", "practice"), pk=pk)
+    if request.user not in break_glass.watchers(practice, row.user):
+        raise Http404
+    break_glass.review(row, _person(request))
     return redirect("emr:practice", practice.pk)
 
 

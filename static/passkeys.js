@@ -1,8 +1,10 @@
-/* Shows what needs a script only where scripts run, and says so when a passkey could not be used. */
+/* Shows what needs a script only where scripts run, prints where asked to, and says so when a passkey could not be
+   used. */
 "use strict";
 
 document.addEventListener("DOMContentLoaded", () => {
   for (const element of document.querySelectorAll("[data-with-script]")) element.hidden = false;
+  for (const button of document.querySelectorAll("[data-print]")) button.addEventListener("click", () => print());
 });
 document.addEventListener("allauth.error", (event) => {
   event.preventDefault();

@@ -5,25 +5,20 @@ made it.
 """
 
 import hashlib
-import logging
-from smtplib import SMTPException
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.exceptions import ImmediateHttpResponse
 from django.conf import settings
-from django.core.mail import send_mail
 from django.db import transaction
 from django.forms import BaseForm
 from django.http import HttpRequest
 from django.shortcuts import redirect
-from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 
 from emr import audit
+from emr.accounts import mails
 from emr.models import Invitation, Membership, User
-
-log = logging.getLogger(__name__)
 
 # Holds the accepted token's hash: sending an invitation again also ends sign-ups begun with the old link.
 SESSION_KEY = "invitation"
@@ -55,18 +50,9 @@ def link(token: str) -> str:
 
 def send(invitation: Invitation, token: str) -> bool:
     """Mail the link. False: the mail server did not take it, the admin must pass the link on."""
-    text = render_to_string(
-        "emr/mail/invitation.txt",
-        {"invitation": invitation, "practice": invitation.practice, "link": link(token)},
-    )
+    context = {"invitation": invitation, "practice": invitation.practice, "link": link(token)}
     subject = f"Your account at {invitation.practice.name} in HeadacheMD"
-    try:
-        send_mail(subject, text, None, [invitation.email])
-    except (OSError, SMTPException) as error:
-        # The class only: servers quote addresses in their answers.
-        log.warning("invitation %s was not mailed: %s", invitation.pk, type(error).__name__)
-        return False
-    return True
+    return mails.send("invitation", subject, context, [invitation.email])
 
 
 def deliver(invitation: Invitation, token: str) -> tuple[bool, str]:

@@ -3,14 +3,17 @@
 import logging
 import time
 from collections.abc import Callable
-from functools import wraps
+from contextlib import nullcontext
+from functools import partial, wraps
 from smtplib import SMTPException
 from typing import Any
+from urllib.parse import urlsplit
 
 from allauth.account.authentication import get_authentication_records
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import resolve_url
 from django.urls import reverse
@@ -38,10 +41,17 @@ class StaffAccounts(InvitationOnly):
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
         return not confirmed_recently(self.request)
 
+    def get_reset_password_from_key_url(self, key: str) -> str:
+        """At our own address, whatever host the request named."""
+        return settings.PUBLIC_URL + urlsplit(super().get_reset_password_from_key_url(key)).path
+
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """A mail server that is down must not undo what the mail is about."""
+        """Sent once what it is about is committed: a mail server neither holds that up nor undoes it."""
+        transaction.on_commit(partial(self._send_mail, template_prefix, email, context))
+
+    def _send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         try:
-            super().send_mail(template_prefix, email, context)
+            super().send_mail(template_prefix, email, context | {"site": settings.PUBLIC_URL})
         except (OSError, SMTPException) as error:
             log.warning("a mail about an account was not sent: %s", type(error).__name__)
 
@@ -72,6 +82,8 @@ def ask_to_confirm(request: HttpRequest, back: str = "") -> HttpResponse | None:
     if confirmed_recently(request):
         return None
     back = back or request.get_full_path()
+    if request.method == "POST":
+        messages.info(request, "Nothing was done yet. Confirm that it is you, then do it once more.")
     methods = StaffAccounts(request).get_reauthentication_methods(request.user)
     if methods:
         return sessions.leave_for(request, methods[0]["url"], next=back)
@@ -92,7 +104,7 @@ def confirmed(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 
 def guard_admin(admin_view: Callable[..., Any]) -> Callable[..., Any]:
     """Around AdminSite.admin_view: every change in the admin, and every form of a model that holds secrets or people,
-    is for somebody who confirmed recently who they are."""
+    is for somebody who confirmed recently who they are; a change and its audit row are one transaction."""
 
     def guarding(view: Callable[..., HttpResponse], *args: Any, **kwargs: Any) -> Any:
         inner = admin_view(view, *args, **kwargs)
@@ -103,7 +115,8 @@ def guard_admin(admin_view: Callable[..., Any]) -> Callable[..., Any]:
                 asked = ask_to_confirm(request)
                 if asked is not None:
                     return asked
-            answer: HttpResponse = inner(request, *view_args, **view_kwargs)
+            with transaction.atomic() if request.method == "POST" else nullcontext():
+                answer: HttpResponse = inner(request, *view_args, **view_kwargs)
             return answer
 
         return guarded

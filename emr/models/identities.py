@@ -34,7 +34,9 @@ class IdentityProvider(Row):
     client_id = models.CharField(max_length=200)
     client_secret = SecretField(blank=True)
     email_domains = models.TextField(
-        validators=[check_domains], help_text="Domains of the addresses it may speak for, one a line."
+        validators=[check_domains],
+        help_text="Domains of the addresses it may speak for, one a line. Where it does not say that an address is "
+        "verified (Entra ID does not), a code is mailed there at the person's first sign-in.",
     )
     other_hosts = models.TextField(
         blank=True,
@@ -51,12 +53,17 @@ class IdentityProvider(Row):
     def __str__(self) -> str:
         return f"{self.issuer} for {self.practice}"
 
+    @property
+    def host(self) -> str:
+        """What its sign-in pages are known by."""
+        return self.issuer.partition("://")[2].partition("/")[0]
+
     def speaks_for(self, email: str) -> bool:
         return email.rpartition("@")[2].casefold() in self.email_domains.split()
 
 
 class ExternalIdentity(Row):
-    """Who somebody is at a provider: issuer and subject, linked at the first sign-in by the verified address."""
+    """Who somebody is at a provider: issuer and subject, linked at the first sign-in by the proven address."""
 
     provider = models.ForeignKey(IdentityProvider, on_delete=models.CASCADE, related_name="identities")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="external_identities")

@@ -91,6 +91,7 @@ class Launch(Row):
     outcome_code = models.CharField(max_length=40, blank=True, help_text="of the catalogue, or GRANTED; blank: open")
 
     class Meta:
+        verbose_name_plural = "launches"
         ordering = ["-created_at"]
         indexes = [models.Index(fields=["expires_at"], name="launches_by_end")]
 

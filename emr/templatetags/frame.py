@@ -10,20 +10,24 @@ from django.template import Context
 
 from emr import access
 from emr.access import Act, Standing
-from emr.accounts import sessions
-from emr.models import Practice, User
+from emr.accounts import break_glass, sessions
+from emr.models import BreakGlass, Practice, User
 
 register = template.Library()
 
 
 @dataclass(frozen=True)
 class Frame:
-    """here: the practice of the page, else the one chosen last; others: where one may switch to."""
+    """here: the practice of the page, else the one chosen last; others: where one may switch to.
+
+    opened: break-glasses here which this person is to look into.
+    """
 
     here: Standing | None
     others: tuple[Practice, ...]
     warn_seconds: int
     seconds_left: int
+    opened: tuple[BreakGlass, ...]
 
     @property
     def may(self) -> dict[str, bool]:
@@ -47,4 +51,7 @@ def of(request: HttpRequest, shown: Any) -> Frame:
     if here is None and len(own) == 1:
         here = own[0]
     others = tuple(each.practice for each in own if each is not here)
-    return Frame(here, others, settings.SESSION_WARN_SECONDS, sessions.longest_left(request))
+    opened: tuple[BreakGlass, ...] = ()
+    if here is not None and here.role in access.MAY[Act.BREAK_GLASS] and isinstance(request.user, User):
+        opened = tuple(break_glass.unreviewed(here.practice, request.user))
+    return Frame(here, others, settings.SESSION_WARN_SECONDS, sessions.longest_left(request), opened)

@@ -45,11 +45,16 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Person:
-    """Whom the provider has signed in. email: "" unless the provider says it is verified."""
+    """Whom the provider has signed in.
+
+    email: "" when none is named, or said not to be verified. verified: the provider says that it is; some, Entra ID
+    among them, say nothing about it, and then it is a claim that anybody with a say there could have made.
+    """
 
     issuer: str
     subject: str = field(repr=False)
     email: str = field(repr=False)
+    verified: bool
     by_mfa: bool
 
 
@@ -125,10 +130,12 @@ def _allowed(client: Client) -> Collection[str]:
 
 def _person(claims: dict[str, Any]) -> Person:
     amr = claims.get("amr")
-    email = string(claims.get("email")) if claims.get("email_verified") is True else None
+    said = claims.get("email_verified")
+    email = string(claims.get("email")) if said is True or "email_verified" not in claims else None
     return Person(
         issuer=str(claims["iss"]),
         subject=str(claims["sub"]),
         email=email or "",
+        verified=said is True,
         by_mfa=isinstance(amr, list) and "mfa" in amr,
     )

@@ -1,6 +1,7 @@
 """Signing in as people do: password, then the code of an authenticator app."""
 
 import base64
+import re
 
 from django.http import HttpResponse
 from django.test import Client
@@ -29,6 +30,13 @@ def give_password(client: Client, email: str = "alice@example.org", password: st
 
 def give_code(client: Client, value: str) -> HttpResponse:
     return client.post(reverse("mfa_authenticate"), {"code": value})
+
+
+def shown_key(page: str) -> str:
+    """The authenticator app's key on the page of enrolment, which shows it in pieces of four."""
+    shown = re.search(r"<code>((?:<span>[A-Z2-7]{4}</span>){8})</code>", page)
+    assert shown, page
+    return re.sub(r"</?span>", "", shown[1])
 
 
 def through_both(user: User, client: Client | None = None) -> Client:

@@ -200,6 +200,7 @@ def test_ending_is_audited_with_who_did_it(practice_a: Practice, alice: User) ->
     assert (row.user, row.practice, row.object_id, row.detail) == (office, practice_a, alice.pk, "account closed")
 
 
+@pytest.mark.django_db(transaction=True)  # mails are sent after the commit
 def test_own_password_change_keeps_this_session_alone(alice: User) -> None:
     enrolled(alice)
     here, elsewhere = signed_in(alice), signed_in(alice)
@@ -211,6 +212,7 @@ def test_own_password_change_keeps_this_session_alone(alice: User) -> None:
     assert "Alice" not in mail.outbox[0].subject
 
 
+@pytest.mark.django_db(transaction=True)  # mails are sent after the commit
 def test_password_set_by_mail_ends_every_session(alice: User) -> None:
     theirs = signed_in(alice)
     Client().post(reverse("account_reset_password"), {"email": alice.email})
