@@ -68,6 +68,7 @@ class SweepLine:
     full: bool
     pages: int
     reason: str
+    ended: bool
 
 
 @dataclass(frozen=True)
@@ -95,15 +96,30 @@ class Progress:
     @property
     def spoken(self) -> str:
         """One line that changes seldom: a screen reader reads it out each time."""
+        return " ".join(part for part in (f"{self.pull.get_state_display()}{self._far}", self.waits_for) if part)
+
+    @property
+    def _far(self) -> str:
         if self.export is not None:
-            return f"{self.pull.get_state_display()}. {self.export.spoken} {self.waits_for}".strip()
-        tenth = 10 * (10 * (self.done + self.given_up) // self.patients) if self.patients else 100
-        return f"{self.pull.get_state_display()}: {tenth} % of the patients are fetched. {self.waits_for}".strip()
+            return f". {self.export.spoken}"
+        if self.pull.state == Pull.State.INCOMPLETE:
+            return ": not everything was fetched. Which kinds of record, and why, stands below."
+        if self.patients:
+            return f": {10 * (10 * (self.done + self.given_up) // self.patients)} % of the patients are fetched."
+        if self.sweeps:
+            ended = sum(line.ended for line in self.sweeps)
+            return f": {ended} of {len(self.sweeps)} kinds of record are fetched, over all patients at once."
+        return ": nothing is fetched yet." if self.pull.is_open else "."
 
     @property
     def mark(self) -> str:
         """Short, and another one when `spoken` is."""
         return hashlib.sha256(self.spoken.encode()).hexdigest()[:12]
+
+    @property
+    def steps(self) -> str:
+        """Another one when other steps can be taken, so that no button is replaced while somebody is at it."""
+        return f"{self.pull.state}-by-itself" if self.pull.probe_at else str(self.pull.state)
 
     @property
     def poll_seconds(self) -> int:
@@ -192,6 +208,7 @@ def _sweeps(pull: Pull) -> Iterator[SweepLine]:
             full=not item.cursor.get("since"),
             pages=len(item.cursor.get("pages", [])) + bool(item.cursor.get("outcome")),
             reason=str(item.cursor.get("reason", "")) or item.reason,
+            ended=item.state != WorkItem.State.QUEUED,
         )
 
 
@@ -212,13 +229,14 @@ def _waits_for(pull: Pull, connection: Connection) -> str:
         return ""
     if connection.state != Connection.State.ACTIVE:
         why = f": {catalogue.explain(connection.reason_code).title}" if connection.reason_code else ""
-        return f"The connection is {connection.get_state_display().lower()}{why}."
+        said = f"The connection is {connection.get_state_display().lower()}{why}."
+        return f"{said} Nothing is fetched until it works again; an admin of this site sees what to do."
     if pull.state == Pull.State.PAUSED:
         return _paused(pull)
     if pull.probing:
         return f"Trying again after {breaker.TRIPS_AT} failures: {_failure(pull)}."
     if pull.hold_until is not None and pull.hold_until > now:
-        return "Waiting for calls: the practice's share of the minute is used up."
+        return "Waiting for calls: the practice's share of the minute is used up. It goes on by itself."
     return ""
 
 

@@ -38,12 +38,15 @@ def calendar(request: HttpRequest, practice_id: UUID) -> HttpResponse:
     practice = access.practice_or_404(request.user, practice_id)
     entries = Paginator(grants.calendar(practice), 50).get_page(request.GET.get("page"))
     shown = consents.standing((entry.grant for entry in entries), practice)
-    rows = [(entry, row) for entry, row in zip(entries, shown, strict=True)]
+    # A consent with two ends to come is one line with both.
+    rows: dict[UUID, tuple[list[grants.CalendarEntry], consents.Standing]] = {}
+    for entry, row in zip(entries, shown, strict=True):
+        rows.setdefault(row.grant.pk, ([], row))[0].append(entry)
     invitations = access.visible(_INVITATIONS.filter(practice=practice), request.user)[:INVITATIONS_SHOWN]
     context = {
         "practice": practice, "page": entries, "invitations": invitations, "offered": patient_connections(practice),
-        "held": [row for entry, row in rows if entry.kind == Grant.State.HELD],
-        "rows": [pair for pair in rows if pair[0].kind != Grant.State.HELD],
+        "held": [row for _, row in rows.values() if row.held],
+        "rows": [(ends, row) for ends, row in rows.values() if not row.held],
     }  # fmt: skip
     _seen(request, practice, None, f"listed {len(rows)} consents")
     return render(request, "emr/consent/calendar.html", context)

@@ -11,7 +11,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.db.models.functions import Length
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -21,11 +21,11 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
-from emr import access, audit, progress, schedule
+from emr import access, audit, hints, progress
 from emr.models import Connection, Enrolment, Practice, Pull, Quarantine, Resource
-from emr.pulling import breaker, changes, paths
+from emr.pulling import asking, breaker, changes, ending, paths
 
-_STEPS = {"pause": breaker.pause, "resume": breaker.resume, "cancel": schedule.cancel}
+_STEPS = {"pause": breaker.pause, "resume": breaker.resume, "cancel": ending.cancel}
 _ROWS = Pull.objects.select_related("practice", "connection__practice", "connection__registration", "bulk_job")
 
 
@@ -35,7 +35,11 @@ def pulls(request: HttpRequest, practice_id: UUID) -> HttpResponse:
     """A practice's pulls, the latest first."""
     practice = access.practice_or_404(request.user, practice_id)
     rows = access.visible(_ROWS.filter(practice=practice), request.user).order_by("-started_at")
-    page = Paginator(rows.annotate(patients=Count("items")), 25).get_page(request.GET.get("page"))
+    counted = rows.annotate(
+        patients=Count("items", filter=Q(items__enrolment__isnull=False)),
+        sweeps=Count("items", filter=Q(items__enrolment__isnull=True)),
+    )
+    page = Paginator(counted, 25).get_page(request.GET.get("page"))
     waiting = access.visible(Quarantine.objects.filter(practice=practice, released_at=None), request.user).count()
     own = access.visible(Connection.objects.filter(practice=practice), request.user).select_related("registration")
     chosen = [paths.choose(one) for one in own.exclude(state=Connection.State.REVOKED)]
@@ -77,6 +81,7 @@ def pull(request: HttpRequest, pk: UUID) -> HttpResponse:
         "progress": progress.of(row),
         "may_steer": _may_steer(request, row.practice),
         "said": request.GET.get("said", ""),
+        "steps": request.GET.get("steps", ""),
     }
     if request.headers.get("HX-Request") == "true":
         response = render(request, "emr/_pull.html", context)
@@ -101,7 +106,7 @@ def steer(request: HttpRequest, pk: UUID, step: str) -> HttpResponse:
     if _STEPS[step](row.pk):
         audit.record(audit.Action.PULL, by=request.user, practice=row.practice, object_id=row.pk, detail=step)
         if step == "resume":
-            transaction.on_commit(lambda: schedule.publish("emr.tasks.tick"))
+            transaction.on_commit(lambda: hints.publish("emr.tasks.tick"))
     else:
         messages.info(request, f"Nothing to {step}: the pull has moved on.")
     return redirect("emr:pull", row.pk)
@@ -115,7 +120,7 @@ def refresh(request: HttpRequest, pk: UUID) -> HttpResponse:
     rows = Enrolment.objects.select_related("connection__practice").filter(connection__in=own)
     enrolment = get_object_or_404(rows, pk=pk)
     practice = enrolment.connection.practice
-    if schedule.refresh(practice.pk, enrolment.patient_fhir_id, request.user):
+    if asking.refresh(practice.pk, enrolment.patient_fhir_id, request.user):
         messages.success(request, "Asked for: this patient is fetched before all others.")
     else:
         messages.info(request, "The connection of this patient has ended; nothing is fetched.")
@@ -155,7 +160,7 @@ def retry(request: HttpRequest, pk: UUID) -> HttpResponse:
     asked = Quarantine.objects.filter(pk=row.pk, released_at=None).update(retry_asked_at=timezone.now())
     if asked:
         _record(request, row, "retried")
-        transaction.on_commit(lambda: schedule.publish("emr.tasks.retry_quarantined", row.pk))
+        transaction.on_commit(lambda: hints.publish("emr.tasks.retry_quarantined", row.pk))
         messages.success(request, "Tried again in a moment; reload the page for the outcome.")
     return redirect("emr:quarantine", row.practice_id)
 

@@ -7,11 +7,13 @@ Each resource type of an enrolment is complete, not permitted, not supported her
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db.models import Count, OuterRef, Subquery
 
 from emr.models import ClientRegistration, Enrolment, Environment, Resource, TypeOutcome
+from emr.models.kinds import kind_name
 from patients.fetching import COLUMNS, Fetching, standing, state
 from patients.models import Patient
 from patients.wording import moment_words
@@ -20,22 +22,6 @@ Outcome = TypeOutcome.Outcome
 
 # What each section of the page is read from: shown as awaited even when no pull has named it yet.
 SECTION_TYPES = ("Condition", "MedicationRequest", "Observation", "AllergyIntolerance")
-_NAMES = {
-    "Patient": "Name and birth date",
-    "Condition": "Diagnoses",
-    "MedicationRequest": "Medication orders",
-    "Medication": "Medications",
-    "Observation": "Measures and results",
-    "AllergyIntolerance": "Allergies and intolerances",
-    "Encounter": "Visits",
-    "Procedure": "Procedures",
-    "DiagnosticReport": "Reports",
-    "DocumentReference": "Documents",
-    "Appointment": "Appointments",
-    "QuestionnaireResponse": "Questionnaires",
-    "Coverage": "Coverage",
-    "Immunization": "Immunizations",
-}
 # When two connections disagree about a type, the one that knows most speaks for it.
 _BEST_FIRST = (Outcome.COMPLETE, Outcome.NOT_FETCHED, Outcome.NOT_PERMITTED, Outcome.NOT_SUPPORTED)
 
@@ -68,7 +54,7 @@ class TypeState:
     @property
     def name(self) -> str:
         """For staff: Diagnoses, Medication orders …; the FHIR name of a type we have no words for."""
-        return _NAMES.get(self.resource_type, self.resource_type)
+        return kind_name(self.resource_type)
 
     @property
     def mark(self) -> str:
@@ -143,6 +129,23 @@ class Completeness:
 
 def completeness(patient: Patient, zone: ZoneInfo) -> Completeness:
     """What is on file for this patient, how fresh it is and what is missing. One query, no bodies read."""
+    rows = _outcomes(patient)
+    states = tuple(_states(rows, patient.practice.name, zone))
+    complete = [state.confirmed_at for state in states if state.complete and state.confirmed_at]
+    # When nothing comes any more (a consent has ended), what is on file keeps its date.
+    confirmed = complete or [state.confirmed_at for state in states if state.confirmed_at]
+    return Completeness(
+        as_of=moment_words(min(confirmed), zone) if confirmed else "",
+        sources=tuple(dict.fromkeys(state.source for state in states)),
+        missing=tuple(f"{state.resource_type} ({state.short})" for state in states if not state.complete),
+        states=states,
+        enrolled=bool(rows),
+        fetching=standing(rows, zone),
+    )
+
+
+def _outcomes(patient: Patient) -> list[dict[str, Any]]:
+    """A row for each enrolment and type, with how many resources of it are on file; a type's columns may be NULL."""
     # Read from an index alone: a resource's other columns lie behind its body.
     kept = (
         Resource.objects.filter(
@@ -155,7 +158,7 @@ def completeness(patient: Patient, zone: ZoneInfo) -> Completeness:
         .annotate(count=Count("*"))
         .values("count")
     )
-    rows = list(
+    return list(
         Enrolment.objects.filter(connection__practice_id=patient.practice_id, patient_fhir_id=patient.fhir_id)
         .order_by("connection__created_at", "pk")
         .values(
@@ -171,18 +174,6 @@ def completeness(patient: Patient, zone: ZoneInfo) -> Completeness:
             kept=Subquery(kept),
             state=state(),
         )
-    )
-    states = tuple(_states(rows, patient.practice.name, zone))
-    complete = [state.confirmed_at for state in states if state.complete and state.confirmed_at]
-    # When nothing comes any more (a consent has ended), what is on file keeps its date.
-    confirmed = complete or [state.confirmed_at for state in states if state.confirmed_at]
-    return Completeness(
-        as_of=moment_words(min(confirmed), zone) if confirmed else "",
-        sources=tuple(dict.fromkeys(state.source for state in states)),
-        missing=tuple(f"{state.resource_type} ({state.short})" for state in states if not state.complete),
-        states=states,
-        enrolled=bool(rows),
-        fetching=standing(rows, zone),
     )
 
 

@@ -54,7 +54,10 @@ def standing(rows: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> Fetching | No
     row = max(live, key=lambda each: each["asked_at"].timestamp() if each["asked_at"] else 0.0)
     fresh = timezone.now() - NOTED_FOR
     noted = all(each["viewed_at"] is not None and each["viewed_at"] > fresh for each in rows)
-    return Fetching(row["pk"], _words(row["state"], row["pulled_at"], zone), bool(row["state"]), noted)
+    words = _words(row["state"], row["pulled_at"], zone)
+    if row["connection__state"] != Connection.State.ACTIVE and row["state"] != "running":
+        words = f"{words} The connection to the EMR does not work at present; it is fetched when it does."
+    return Fetching(row["pk"], words, bool(row["state"]), noted)
 
 
 def _words(state: str, pulled_at: datetime | None, zone: ZoneInfo) -> str:

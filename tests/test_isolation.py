@@ -50,6 +50,7 @@ POLICY = {
     "practices/<uuid:practice_id>/members/": UNNAMED,
     "practices/<uuid:practice_id>/break-glass/": UNNAMED,
     "practices/<uuid:practice_id>/break-glass/close/": UNNAMED,
+    "practices/<uuid:practice_id>/break-glass/<uuid:pk>/reviewed/": UNNAMED,
     "practices/<uuid:practice_id>/audit/": OFFICER,
     "practices/<uuid:practice_id>/audit/export/": OFFICER,
     "practices/<uuid:practice_id>/audit/patients/": OFFICER,

@@ -17,14 +17,17 @@ from emr.launches import scope_words
 from emr.models import Connection, Environment, Grant, Practice, Resource, User
 
 State = Grant.State
+NAMELESS = "Patient without a name yet"
 
 
 @dataclass(frozen=True)
 class Standing:
-    """One patient's consent now. name: FAMILY, Given as the record has it, else as invited."""
+    """One patient's consent now. name: FAMILY, Given as the record has it; as_invited: as staff wrote it, until the
+    record says it."""
 
     grant: Grant
     name: str
+    as_invited: bool
     now: datetime
 
     @property
@@ -77,7 +80,7 @@ def standing(rows: Iterable[Grant], practice: Practice) -> list[Standing]:
     rows = list(rows)
     people = people_on_file(practice.pk, (row.patient_fhir_id for row in rows if row.state != State.HELD))
     now = timezone.now()
-    return [Standing(row, _name(row, people.get(row.patient_fhir_id)), now) for row in rows]
+    return [Standing(row, *_name(row, people.get(row.patient_fhir_id)), now) for row in rows]
 
 
 def people_on_file(practice_id: UUID, fhir_ids: Iterable[str]) -> dict[str, Person]:
@@ -95,8 +98,9 @@ def born(text: str) -> str:
         return text or "not on file"
 
 
-def _name(grant: Grant, person: Person | None) -> str:
-    if person is not None:
-        return person.label
+def _name(grant: Grant, person: Person | None) -> tuple[str, bool]:
+    """(name, whether staff gave it). A record that names nobody leaves the name as invited."""
     invited = grant.invitation
-    return f"{invited.family.upper()}, {invited.given}" if invited is not None else "Patient without a name yet"
+    if person is not None and (person.names or invited is None):
+        return person.label, False
+    return (f"{invited.family.upper()}, {invited.given}", True) if invited is not None else (NAMELESS, False)

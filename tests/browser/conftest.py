@@ -1,17 +1,20 @@
 """Pages in Debian's Chromium against Django's live server."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
+from pytest_django.live_server_helper import LiveServer
 
-from tests.accounts.doors import PASSWORD, code
+from emr.models import User
+from tests.accounts.doors import PASSWORD, code, enrolled
+from tests.browser.looks import DESKTOP, PHONE, Looks
 
 CHROMIUM = Path("/usr/bin/chromium")
 expect.set_options(timeout=20_000)  # a machine may have other things to do
-SCREENSHOTS = Path(__file__).resolve().parents[2] / "var" / "screenshots"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,9 +50,23 @@ def complaints(page: Page) -> list[str]:
     return found
 
 
-def shoot(page: Page, name: str) -> None:
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+@pytest.fixture(params=["light", "dark"])
+def scheme(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=[pytest.param(DESKTOP, id="1280px"), pytest.param(PHONE, id="390px")])
+def size(request: pytest.FixtureRequest) -> dict[str, int]:
+    return dict(request.param)
+
+
+@pytest.fixture
+def looks(page: Page, scheme: str, size: dict[str, int]) -> Iterator[Looks]:
+    """The page at both sizes and in both schemes, four tests in all; what was found fails the test at its end."""
+    seen = Looks(page, scheme, size)
+    seen.wear(page)
+    yield seen
+    assert seen.problems == {}
 
 
 def give_both(page: Page, email: str) -> None:
@@ -59,3 +76,11 @@ def give_both(page: Page, email: str) -> None:
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_label("Code").fill(code())
     page.get_by_role("button", name="Sign in", exact=True).click()
+
+
+def sign_in(page: Page, live_server: LiveServer, user: User) -> None:
+    """Both steps, as people do."""
+    enrolled(user)
+    page.goto(f"{live_server.url}/")
+    give_both(page, user.email)
+    expect(page.get_by_role("heading", name="Patients", level=1)).to_be_visible()

@@ -10,8 +10,8 @@ from pytest_django.live_server_helper import LiveServer
 from emr.models import AuditEvent, Membership, Practice, User
 from headachemd.demo import totp
 from tests.accounts.doors import PASSWORD, code, enrolled
-from tests.browser.conftest import shoot
-from tests.browser.test_pages import DESKTOP, PHONE, give_both, sign_in, violations
+from tests.browser.conftest import give_both, sign_in
+from tests.browser.looks import Looks, shoot, violations
 from tests.conftest import member
 from tests.pages import charts
 
@@ -201,43 +201,29 @@ def pages(practice: Practice) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [pytest.param(DESKTOP, id="1280px"), pytest.param(PHONE, id="390px")])
 def test_account_pages_are_accessible_and_fit(
-    page: Page, live_server: LiveServer, practice_a: Practice, practice_b: Practice, bob: User, scheme: str,
-    size: dict[str, int],
-) -> None:  # fmt: skip
+    looks: Looks, live_server: LiveServer, practice_a: Practice, practice_b: Practice, bob: User
+) -> None:
+    page = looks.page
     admin = enrolled(member("adam@example.org", practice_a, Membership.Role.ADMIN))
     Membership.objects.create(user=admin, practice=practice_b, role=Membership.Role.PRIVACY_OFFICER)
-    page.emulate_media(color_scheme=scheme)
-    page.set_viewport_size(size)
-    problems = {}
-
-    def look(name: str) -> None:
-        problems[name] = violations(page)
-        shoot(page, f"account-{name}-{scheme}-{size['width']}")
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
-
     give_password(page, live_server, admin.email)
-    look("code")
+    looks.at("account-code")
     page.get_by_label("Code").fill(code())
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Your practices")).to_be_visible()
-    look("choose-practice")
+    looks.at("account-choose-practice")
     for name, path in pages(practice_a).items():
-        page.goto(live_server.url + path)
-        look(name)
+        looks.at(f"account-{name}", live_server.url + path)
     page.goto(f"{live_server.url}/practices/{practice_a.pk}/break-glass/")
     page.get_by_label("Why must you open charts now?").fill("Unconscious patient, no clinician to be reached")
     page.get_by_role("button", name="Break the glass").click()
     page.locator("header details.switch > summary").click()
-    look("behind-glass")
-    fresh = page.context.browser.new_context(color_scheme=scheme, viewport=size) if page.context.browser else None
-    assert fresh is not None
-    page = fresh.new_page()
+    looks.at("account-behind-glass")
+    assert page.context.browser is not None
+    fresh = page.context.browser.new_context()
+    page = looks.wear(fresh.new_page())
     give_password(page, live_server, bob.email)
-    look("enrolment")
-    page.goto(f"{live_server.url}/accounts/second-factor/totp/activate/")
-    look("authenticator-app")
+    looks.at("account-enrolment")
+    looks.at("account-authenticator-app", f"{live_server.url}/accounts/second-factor/totp/activate/")
     fresh.close()
-    assert "\n".join(found for found in problems.values() if found) == ""

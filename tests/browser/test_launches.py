@@ -16,8 +16,7 @@ from emr import grants, launches, schedule
 from emr.launches.links import address_of
 from emr.models import Connection, FhirUser, Grant, PatientInvitation, User
 from patients.models import Patient
-from tests.browser.conftest import shoot
-from tests.browser.test_pages import DESKTOP, PHONE, violations
+from tests.browser.looks import PHONE, Looks, shoot, violations
 from tests.conftest import signed_in
 from tests.launches.beside import Person, add_app, people
 from tests.launches.signing_in import control, ehr_launch
@@ -265,63 +264,49 @@ def test_an_unknown_emr_is_never_asked(page: Page, live_server: LiveServer, alic
     assert all(url.startswith(live_server.url) for url in asked)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [pytest.param(DESKTOP, id="1280px"), pytest.param(PHONE, id="390px")])
 def test_pages_are_accessible_and_fit(
-    page: Page,
-    live_server: LiveServer,
-    alice: User,
-    patient_app: Connection,
-    person: Person,
-    complaints: list[str],
-    scheme: str,
-    size: dict[str, int],
+    looks: Looks, live_server: LiveServer, alice: User, patient_app: Connection, person: Person, complaints: list[str]
 ) -> None:
-    page.emulate_media(color_scheme=scheme)
-    page.set_viewport_size(size)
-    problems: dict[str, str] = {}
-
-    def look(name: str) -> None:
-        problems[name] = violations(page)
-        wide = page.evaluate("document.scrollingElement.scrollWidth - window.innerWidth")
-        problems[f"{name} is too wide"] = str(wide) if wide > 0 else ""
-        shoot(page, f"launch-{name}-{scheme}-{size['width']}")
-
+    page = looks.page
     link = made_link(patient_app, alice, person)
     for language in ("en", "es"):
-        page.goto(f"{link}?lang={language}")
-        look(f"invitation-{language}")
-    page.goto(link[:-6] + "/")
-    look("unknown-link")
+        looks.at(f"launch-invitation-{language}", f"{link}?lang={language}")
+    looks.at("launch-unknown-link", link[:-6] + "/")
     page.goto(f"{live_server.url}/emr/callback?state=nobody&code=x")
     page.locator("details.other-language summary").click()
-    look("refused")
+    looks.at("launch-refused")
     as_member(page, live_server, alice)
     practice = f"{live_server.url}/practices/{patient_app.practice_id}"
     standing(patient_app, person)
-    for name, address in {"consents": f"{practice}/consents/", "invite": f"{practice}/consents/invite/"}.items():
-        page.goto(address)
-        look(name)
+    looks.at("launch-consents", f"{practice}/consents/")
+    rows = page.get_by_role("table", name="Consents by their end").get_by_role("row")
+    expect(rows).to_have_count(3)  # a consent with two ends to come is one line
+    expect(rows.filter(has_text="Active")).to_contain_text(f"{person.family.upper()}, {person.given}")
+    expect(rows.filter(has_text="Active")).to_contain_text("name given by staff; the EMR has sent none yet")
+    looks.at("launch-invite", f"{practice}/consents/invite/")
     grant = Grant.objects.get(state=Grant.State.ACTIVE)
-    page.goto(f"{live_server.url}/consents/{grant.pk}/disconnect/")
-    look("disconnect")
+    looks.at("launch-disconnect", f"{live_server.url}/consents/{grant.pk}/disconnect/")
     invitation_link(page, live_server, patient_app.practice_id, person, "es")
-    look("invited")
+    looks.at("launch-invited")
     page.emulate_media(media="print")
-    shoot(page, f"launch-letter-print-{size['width']}")
+    shoot(page, f"launch-letter-print-{looks.size['width']}")
     made = page.pdf(prefer_css_page_size=True)
     assert len(re.findall(rb"/Type /Page\b(?!s)", made)) == 1
-    assert {name: found for name, found in problems.items() if found} == {}
     # Refusals are answers of 400 and above; the browser notes each.
     assert [said for said in complaints if "the server responded with a status of" not in said] == []
 
 
 def standing(connection: Connection, person: Person) -> None:
-    """One consent that ends soon, one that has ended, and invitations of each kind."""
+    """One consent that ends soon, of somebody invited of whom nothing has come, one that has ended and was never
+    invited for, and invitations of each kind."""
     now = timezone.now()
     common = {"connection": connection, "requested_scope": connection.registration.scopes}
+    invited = PatientInvitation.objects.create(
+        practice=connection.practice, connection=connection, given=person.given, family=person.family,
+        birth_date=person.born, token_digest="f" * 64, expires_at=now, used_at=now,
+    )  # fmt: skip
     Grant.objects.create(
-        **common, patient_fhir_id="soon", scope="patient/Condition.read",
+        **common, patient_fhir_id="soon", scope="patient/Condition.read", invitation=invited,
         consent_ends_at=now + timedelta(days=6, hours=1), idle_ends_at=now + timedelta(20), last_used_at=now,
     )  # fmt: skip
     Grant.objects.create(

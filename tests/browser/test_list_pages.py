@@ -13,8 +13,8 @@ from pytest_django.live_server_helper import LiveServer
 from emr.models import Practice, Resource, User
 from patients import listing
 from patients.models import Entry, Patient
-from tests.browser.conftest import shoot
-from tests.browser.test_pages import DESKTOP, PHONE, sign_in, violations
+from tests.browser.conftest import sign_in
+from tests.browser.looks import Looks
 from tests.pages import charts
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -71,32 +71,18 @@ def addresses(live_server: LiveServer, chart: Patient) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [pytest.param(DESKTOP, id="1280px"), pytest.param(PHONE, id="390px")])
 def test_pages_are_accessible_and_fit(
-    page: Page,
-    live_server: LiveServer,
-    alice: User,
-    chart: Patient,
-    complaints: list[str],
-    scheme: str,
-    size: dict[str, int],
+    looks: Looks, live_server: LiveServer, alice: User, chart: Patient, complaints: list[str]
 ) -> None:
-    page.emulate_media(color_scheme=scheme)
-    page.set_viewport_size(size)
+    page = looks.page
     sign_in(page, live_server, alice)
-    problems = {}
     for name, address in addresses(live_server, chart).items():
         page.goto(address)
         if name == "search-record":
             page.get_by_role("searchbox").fill("migraine")
             page.get_by_role("button", name="Search").click()
             expect(page.get_by_role("status")).to_contain_text("found")
-        problems[name] = violations(page)
-        wide = page.evaluate("document.scrollingElement.scrollWidth - window.innerWidth")
-        problems[f"{name} is too wide"] = str(wide) if wide > 0 else ""
-        shoot(page, f"{name}-{scheme}-{size['width']}")
-    assert {name: found for name, found in problems.items() if found} == {}
+        looks.at(name)
     assert complaints == []
 
 

@@ -3,20 +3,17 @@
 import re
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from emr.models import Practice, User
 from patients import listing
 from patients.models import Patient
-from tests.accounts.doors import enrolled
-from tests.browser.conftest import SCREENSHOTS, give_both, shoot
+from tests.browser.conftest import sign_in
+from tests.browser.looks import DESKTOP, PHONE, SCREENSHOTS, Looks, shoot, too_wide, violations
 from tests.pages import charts
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
 
 @pytest.fixture
@@ -35,19 +32,6 @@ def chart(practice_a: Practice) -> Patient:
         )
     )
     return charts.rich(practice_a)
-
-
-def sign_in(page: Page, live_server: LiveServer, user: User) -> None:
-    """Both steps, as people do."""
-    enrolled(user)
-    page.goto(f"{live_server.url}/")
-    give_both(page, user.email)
-    expect(page.get_by_role("heading", name="Patients", level=1)).to_be_visible()
-
-
-def violations(page: Page) -> str:
-    found = Axe().run(page)
-    return found.generate_report() if found.violations_count else ""
 
 
 def test_journey_from_login_to_source(
@@ -121,30 +105,13 @@ def addresses(live_server: LiveServer, chart: Patient) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [pytest.param(DESKTOP, id="1280px"), pytest.param(PHONE, id="390px")])
 def test_pages_are_accessible_and_fit(
-    page: Page,
-    live_server: LiveServer,
-    alice: User,
-    chart: Patient,
-    complaints: list[str],
-    scheme: str,
-    size: dict[str, int],
+    looks: Looks, live_server: LiveServer, alice: User, chart: Patient, complaints: list[str]
 ) -> None:
-    page.emulate_media(color_scheme=scheme)
-    page.set_viewport_size(size)
-    page.goto(f"{live_server.url}/accounts/login/")
-    problems = {"login": violations(page)}
-    shoot(page, f"login-{scheme}-{size['width']}")
-    sign_in(page, live_server, alice)
+    looks.at("login", f"{live_server.url}/accounts/login/")
+    sign_in(looks.page, live_server, alice)
     for name, address in addresses(live_server, chart).items():
-        page.goto(address)
-        problems[name] = violations(page)
-        wide = page.evaluate("document.scrollingElement.scrollWidth - window.innerWidth")
-        problems[f"{name} is too wide"] = str(wide) if wide > 0 else ""
-        shoot(page, f"{name}-{scheme}-{size['width']}")
-    assert {name: found for name, found in problems.items() if found} == {}
+        looks.at(name, address)
     assert complaints == []
 
 
@@ -156,7 +123,7 @@ def test_opened_history_is_accessible(page: Page, live_server: LiveServer, alice
         summary.click()
     shoot(page, "history-opened-390")
     assert violations(page) == ""
-    assert page.evaluate("document.scrollingElement.scrollWidth <= window.innerWidth")
+    assert too_wide(page) == ""
 
 
 def test_long_words_stay_in_their_cells(page: Page, live_server: LiveServer, alice: User, practice_a: Practice) -> None:
@@ -175,7 +142,7 @@ def test_long_words_stay_in_their_cells(page: Page, live_server: LiveServer, ali
     for size in (DESKTOP, PHONE):
         page.set_viewport_size(size)
         page.goto(f"{live_server.url}/patients/{person.pk}/")
-        assert page.evaluate("document.scrollingElement.scrollWidth <= window.innerWidth")
+        assert too_wide(page) == ""
 
 
 @pytest.mark.parametrize("anchor", ["charts", "trials", "diagnoses", "allergies", "quality", "sources"])

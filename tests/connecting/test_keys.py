@@ -16,6 +16,7 @@ from pytest_django import Settings
 from emr import keys, pulls, roster, schedule
 from emr.connecting import key_exports, rotation
 from emr.models import Connection, Enrolment, Environment, Grant, JwksHit, SigningKey, WorkItem
+from emr.pulling import ending, queue
 from tests.connecting.test_pem import GOOD
 from tests.emr.conftest import Connect, JwksServer
 
@@ -203,7 +204,7 @@ def test_rotation_under_a_running_pull_fails_no_token_request(
     Beat's steps come between two calls of the pull, in the middle of its token requests: there is one process here,
     because SQLite in memory knows no second writer.
     """
-    monkeypatch.setattr("emr.schedule.publish", lambda *args: True)
+    monkeypatch.setattr("emr.hints.publish", lambda *args: True)
     connection, control = connect(patients=6)
     publish(jwks_server)
     roster.enrol(connection, control.patient_ids, Enrolment.KnownBy.LIST)
@@ -229,7 +230,7 @@ def test_rotation_under_a_running_pull_fails_no_token_request(
     schedule.open_pulls()
     while WorkItem.objects.filter(state="queued").exists():
         WorkItem.objects.filter(state="queued").update(not_before=None, published_at=None)
-        for item in schedule.waiting_items():
+        for item in queue.waiting_items():
             connection.system_tokens.update(expires_at=None)
             pulls.run(item)
     new = SigningKey.objects.exclude(pk=old.pk).get()
@@ -238,7 +239,7 @@ def test_rotation_under_a_running_pull_fails_no_token_request(
     assert set(signed[1:]) == {new.kid}
     assert len(signed) >= 6
     assert control.get("calls")["token_refusals"] == []
-    schedule.finish_pulls()
+    ending.finish_pulls()
     assert connection.pulls.get().state == "complete"
 
 
@@ -345,7 +346,7 @@ def test_calendar_shows_what_ends_when_and_names_no_patient(
 
 def test_actions_of_the_key_page_ask_a_worker(office: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[object, ...]] = []
-    monkeypatch.setattr("emr.schedule.publish", lambda *args: sent.append(args) or True)
+    monkeypatch.setattr("emr.hints.publish", lambda *args: sent.append(args) or True)
     key = made()
     for action in ("promote", "advance"):
         data = {"action": action, "_selected_action": [str(key.pk)]}

@@ -10,6 +10,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from emr import directory, doctor, profiles, pulls, schedule
 from emr.models import Connection, Letter, Practice, User, WorkItem
+from emr.pulling import ending
 from sandbox.config import SandboxConfig
 from sandbox.server import Sandbox
 from tests.accounts.doors import PASSWORD, enrolled
@@ -19,21 +20,21 @@ from tests.browser.conftest import (  # noqa: F401 - fixtures
     complaints,
     give_both,
     orm_beside_playwright,
-    shoot,
 )
+from tests.browser.looks import PHONE, shoot
 from tests.connecting.bundles import bundle, endpoint, organization
 from tests.emr.conftest import Control
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("unlimited")]
 
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+DESKTOP = {"width": 1280, "height": 900}
 
 
 @pytest.fixture
 def root(live_server: LiveServer, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> User:
     """The owner; JWKS URLs lead to the live server, and the test itself is the worker."""
     settings.PUBLIC_URL = live_server.url
-    monkeypatch.setattr("emr.schedule.publish", lambda *args: True)
+    monkeypatch.setattr("emr.hints.publish", lambda *args: True)
     return enrolled(User.objects.create_superuser("root@example.org", PASSWORD, full_name="Root"))
 
 
@@ -54,7 +55,7 @@ def pull(connection: Connection) -> None:
     schedule.open_pulls()
     for item in WorkItem.objects.all():
         pulls.run(item.pk)
-    schedule.finish_pulls()
+    ending.finish_pulls()
 
 
 def look(page: Page, name: str, complaints: list[str]) -> None:  # noqa: F811

@@ -13,14 +13,13 @@ from tests.browser.conftest import (  # noqa: F401 - fixtures
     browser_type_launch_args,
     complaints,
     orm_beside_playwright,
-    shoot,
+    sign_in,
 )
-from tests.browser.test_pages import sign_in, violations
+from tests.browser.looks import DESKTOP, PHONE, shoot, too_wide, violations
 from tests.entering.test_bindings import projected
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
 SMALL = """() => [...document.querySelectorAll("main a, main button, main summary, main label:has(input[type=radio])")]
     .filter(each => each.checkVisibility() && !each.closest("p, .stacks"))
     .filter(each => { const box = each.getBoundingClientRect(); return box.height < 24 || box.width < 24 })
@@ -47,7 +46,7 @@ def choose(page: Page, question: str, answer: str) -> None:
 
 
 def fits(page: Page) -> bool:
-    return bool(page.evaluate("document.scrollingElement.scrollWidth <= window.innerWidth"))
+    return not too_wide(page)
 
 
 def fill_midas_and_hit6(page: Page) -> None:

@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from emr.models import AuditEvent, Practice, Resource, User
+from emr.models import AuditEvent, Enrolment, Practice, Resource, TypeOutcome, User
 from emr.signals import patient_pulled
 from patients import listing, search
 from patients.models import Assessment, Entry, Listing, Patient, ScheduledVisit
@@ -373,6 +373,40 @@ def test_looking_through_the_list_reads_one_index_alone(practice_a: Practice, so
     assert "TEMP B-TREE" not in plan
 
 
+def test_a_list_that_staff_brought_in_is_the_schedule_where_the_emr_sends_none(
+    alice: User, practice_a: Practice
+) -> None:
+    ada, ben, cleo = people(practice_a, "Ada", "Ben", "Cleo")
+    TypeOutcome.objects.filter(resource_type="Appointment").update(outcome="not-permitted")
+    for person, at in ((ada, "2026-11-21T14:30:00+00:00"), (ben, "2026-11-22T15:00:00+00:00")):
+        Enrolment.objects.filter(patient_fhir_id=person.fhir_id).update(next_appointment_at=at)
+    for person in (ada, ben, cleo):
+        listing.refresh(person)
+    client = signed_in(alice)
+    assert days(client, practice_a) == {"Today": [("09:30", "ADA", False)], "Tomorrow": [("10:00", "BEN", False)]}
+    page = client.get(address(practice_a)).content.decode()
+    assert "From the list that staff brought in; appointments of the EMR itself are not on file." in page
+    assert "On the practice’s list" in page
+
+
+def test_an_appointment_that_the_emr_sent_too_stands_once(alice: User, practice_a: Practice) -> None:
+    (ada,) = people(practice_a, "Ada")
+    book(ada, "2026-11-21T14:30:00Z", status="cancelled")
+    Enrolment.objects.update(next_appointment_at="2026-11-21T14:30:00+00:00")
+    listing.refresh(ada)
+    assert days(signed_in(alice), practice_a) == {"Today": [("09:30", "ADA", True)], "Tomorrow": []}
+
+
+def test_another_practices_list_is_not_shown(alice: User, practice_a: Practice, practice_b: Practice) -> None:
+    theirs = charts.patient(practice_b, "ada")
+    charts.enrol(theirs)
+    (ours,) = people(practice_a, "Ada")
+    Enrolment.objects.filter(connection__practice=practice_b).update(next_appointment_at="2026-11-21T14:30:00+00:00")
+    for person in (theirs, ours):
+        listing.refresh(person)
+    assert days(signed_in(alice), practice_a) == {"Today": [], "Tomorrow": []}
+
+
 def test_queries_do_not_grow_with_the_schedule(alice: User, practice_a: Practice) -> None:
     client = signed_in(alice)
     counts = []
@@ -384,7 +418,7 @@ def test_queries_do_not_grow_with_the_schedule(alice: User, practice_a: Practice
             with CaptureQueriesContext(connection) as queries:
                 client.get(address(practice_a))
             counts.append(len(queries))
-    assert counts[0] == counts[1] <= 17
+    assert counts[0] == counts[1] <= 18
 
 
 def test_hostile_titles_stay_text(alice: User, practice_a: Practice) -> None:

@@ -99,6 +99,7 @@ def test_wrong_login_links_the_summary_to_the_field(db: None) -> None:
     assert 'aria-invalid="true"' in page
 
 
+@pytest.mark.django_db(transaction=True)  # mails are sent after the commit
 def test_password_reset_end_to_end(alice: User) -> None:
     client = Client()
     client.post(reverse("account_reset_password"), {"email": alice.email})
