@@ -190,11 +190,7 @@ def may(act: Act) -> Callable[[View], View]:
             if not own:
                 _note_denied(request, own, "a member of no practice", kwargs)
                 raise Http404
-            # On this request's own user object; the next request reads the memberships anew.
-            request.user._standings, request.user._acting = own, act  # type: ignore[union-attr]
-            request.user.behind_glass = frozenset(  # type: ignore[union-attr]
-                standing.practice.pk for standing in own if standing.may(act) and standing.role not in MAY[act]
-            )
+            _remember(request.user, own, act)
             if not any(standing.may(act) for standing in own):
                 _note_denied(request, own, f"the role may not {act}", kwargs)
                 return _role_refused(request, act, own)
@@ -219,6 +215,14 @@ def may(act: Act) -> Callable[[View], View]:
 
 
 members_only = may(Act.CHARTS)
+
+
+def _remember(user: Any, own: tuple[Standing, ...], act: Act) -> None:
+    """On this request's own user object; the next request reads the memberships anew."""
+    user._standings, user._acting = own, act
+    user.behind_glass = frozenset(
+        standing.practice.pk for standing in own if standing.may(act) and standing.role not in MAY[act]
+    )
 
 
 def _note_denied(request: HttpRequest, own: tuple[Standing, ...], why: str, ids: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
 from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
@@ -67,18 +66,8 @@ def claim(item_id: UUID) -> BulkItem | None:
 
 
 def hand_back(item: BulkItem, seconds: float) -> None:
-    """To the queue for so long. A worker that was not stopped by this step has not failed at it."""
-    not_before = timezone.now() + timedelta(seconds=seconds)
-    soon = seconds <= leases.SOON_SECONDS
-    handed = BulkItem.objects.filter(pk=item.pk, lease=item.lease).update(
-        lease=None,
-        lease_until=None,
-        attempts=0,
-        not_before=not_before,
-        published_at=not_before if soon else F("published_at"),
-    )
-    if handed and soon:
-        hints.publish_later(TASK, seconds, item.pk)
+    """As leases.hand_back."""
+    leases.hand_back(item, seconds, TASK)
 
 
 def hint_waiting() -> None:

@@ -27,7 +27,7 @@ class Leased(Row):
 
 
 class LeasedStep(Leased):
-    """A step of a longer work. The cursor says how far it is; each commit of it sets `attempts` back."""
+    """A step of a longer work. The cursor says how far it is; an answer that is kept sets `attempts` back."""
 
     class State(models.TextChoices):
         QUEUED = "queued", "Queued"

@@ -10,8 +10,9 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from emr import schedule
+from emr import hints, schedule
 from emr.models import Connection, Pull, WorkItem
+from emr.models.leased import LeasedStep
 from emr.pulling import ending, queue
 
 # A shorter wait than this is announced to the broker; a longer one is the tick's.
@@ -54,26 +55,29 @@ def claim_more(item: WorkItem, most: int) -> list[WorkItem]:
 
 
 def _free() -> QuerySet[WorkItem]:
-    """Queued, not held by anybody, and not put off."""
-    now = timezone.now()
-    free = Q(lease_until=None) | Q(lease_until__lt=now)
-    ready = Q(not_before=None) | Q(not_before__lte=now)
-    return WorkItem.objects.filter(free, ready, state=WorkItem.State.QUEUED)
+    return WorkItem.objects.filter(WorkItem.free(), state=WorkItem.State.QUEUED)
 
 
-def hand_back(item: WorkItem, seconds: float) -> None:
-    """To the queue for so long. A worker that was not stopped by this page has not failed at it."""
+def hand_back(item: LeasedStep, seconds: float, task: str = queue.TASK) -> None:
+    """To the queue for so long. A worker that was not stopped by this step has not failed at it.
+
+    task: who does such steps.
+    """
     not_before = timezone.now() + timedelta(seconds=seconds)
     soon = seconds <= SOON_SECONDS
-    handed = WorkItem.objects.filter(pk=item.pk, lease=item.lease).update(
-        lease=None,
-        lease_until=None,
-        attempts=0,
-        not_before=not_before,
-        published_at=not_before if soon else F("published_at"),
+    handed = (
+        type(item)
+        ._default_manager.filter(pk=item.pk, lease=item.lease)
+        .update(
+            lease=None,
+            lease_until=None,
+            attempts=0,
+            not_before=not_before,
+            published_at=not_before if soon else F("published_at"),
+        )
     )
     if handed and soon:
-        queue.publish_soon(item.pk, seconds)
+        hints.publish_later(task, seconds, item.pk)
 
 
 def let_go(item: WorkItem, pk: UUID, cursor: dict[str, object]) -> None:

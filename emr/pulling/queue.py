@@ -71,8 +71,3 @@ def ahead_of(item_id: UUID) -> UUID | None:
     asked = _takeable(timezone.now()).filter(rank=Rank.ASKED).exclude(pk=item_id)
     item = WorkItem.objects.filter(pk=item_id, rank__gt=Rank.ASKED).values("pull__connection")
     return asked.filter(pull__connection__in=item).values_list("pk", flat=True).first()
-
-
-def publish_soon(item_id: UUID, seconds: float) -> None:
-    """Hint at an item in a moment: in seconds, not minutes."""
-    hints.publish_later(TASK, seconds, item_id)

@@ -1,11 +1,13 @@
 """connect_practice from options and from the environment; rotate_keys over every stored secret."""
 
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
+from django.db import connection as database
 from django.test import override_settings
 from pytest_django import Settings
 
@@ -266,21 +268,34 @@ def test_rotate_keys_leaves_what_it_cannot_read_and_says_so(secrets: dict[str, A
         assert readable(secrets)
 
 
+@pytest.mark.skipif(database.vendor == "sqlite", reason="SQLite has one writer at a time, and in memory none waits")
+@pytest.mark.django_db(transaction=True)
 def test_rotate_keys_does_not_undo_a_token_renewed_meanwhile(
     secrets: dict[str, Any], monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
-    token, sealed = secrets["token"], fields.seal
+    """Who renews a token while its batch is sealed waits for the batch, and is the last to write."""
+    token, sealed, waited = secrets["token"], fields.seal, []
+
+    def renew() -> None:
+        renewed = SystemToken.objects.get(pk=token.pk)
+        renewed.access_token = "renewed"
+        renewed.save()
+        database.close()
+
+    renewing = Thread(target=renew)
 
     def slow(model: Any, field: str, pk: Any, text: str) -> Any:
         if pk == token.pk:
-            renewed = SystemToken.objects.get(pk=pk)
-            renewed.access_token = "renewed"
-            renewed.save()
+            renewing.start()
+            renewing.join(0.5)
+            waited.append(renewing.is_alive())
         return sealed(model, field, pk, text)
 
     settings.FIELD_KEYS = [Fernet.generate_key().decode(), *settings.FIELD_KEYS]
     monkeypatch.setattr("emr.resealing.seal", slow)
     call_command("rotate_keys", "fields")
+    renewing.join(10)
+    assert waited == [True]
     assert SystemToken.objects.get(pk=token.pk).access_token == "renewed"
 
 

@@ -85,7 +85,12 @@ def work_with_a_death(monkeypatch: pytest.MonkeyPatch, place: object, name: str,
         return original(*args, **kwargs)
 
     monkeypatch.setattr(place, name, dies)
-    for _ in range(30):
+    work_through_deaths()
+
+
+def work_through_deaths(rounds: int = 30) -> None:
+    """`tick` until nothing is left; whoever is Killed is followed by another worker."""
+    for _ in range(rounds):
         try:
             if not tick():
                 break

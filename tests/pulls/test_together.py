@@ -12,7 +12,7 @@ from emr import pulls, signals
 from emr.models import Connection, Enrolment, Pull, Resource, Sweep, TypeOutcome, WorkItem
 from emr.pulling import asking, population, together
 from tests.emr.conftest import Control
-from tests.pulls.conftest import ConnectGeneric, Killed, tick, work
+from tests.pulls.conftest import ConnectGeneric, Killed, tick, work, work_through_deaths
 from tests.pulls.test_population import again, calls, state
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("unlimited")]
@@ -107,12 +107,7 @@ def test_whoever_stops_a_worker_stops_nobody_else(
 
     signals.patient_pulled.connect(dies)
     try:
-        for _ in range(60):
-            try:
-                if not tick():
-                    break
-            except Killed:
-                WorkItem.objects.update(lease_until=None)  # the lease of the dead runs out
+        work_through_deaths()
     finally:
         signals.patient_pulled.disconnect(dies)
     ended = WorkItem.objects.filter(enrolment__isnull=False).values_list("enrolment__patient_fhir_id", "state")

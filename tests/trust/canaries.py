@@ -165,7 +165,7 @@ def use(world: World, share: float) -> None:
         asking.refresh(rows.practice.pk, enrolment.patient_fhir_id, None)
         asking.request_pull(rows.connection, "asked for by an admin")
     hints.publish("emr.tasks.run_item", rows.of(WorkItem).pk)
-    queue.publish_soon(rows.of(WorkItem).pk, 2)
+    hints.publish_later(queue.TASK, 2, rows.of(WorkItem).pk)
     calls.spend(rows.connection, interactive=True)
     cache.set("seen", "something", 60)
 
