@@ -16,15 +16,24 @@ KEPT_TABLES = frozenset({"django_content_type", "auth_permission"})
 
 @pytest.fixture(autouse=True, scope="session")
 def flushing_leaves_what_migrations_made() -> Any:
-    """Between tests with transactions Django empties the tables; our guards stand aside for it, and then again."""
+    """Between tests with transactions Django empties the tables; our guards stand aside for it, and then again.
+
+    On PostgreSQL this wants a superuser, which the private cluster of tests.servers gives.
+    """
     flush = BaseDatabaseOperations.execute_sql_flush
 
     def emptying(style: Any, connection: Any, **options: Any) -> Any:
         tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
-        return connection.ops.sql_flush(style, sorted({*tables} - KEPT_TABLES), **options)
+        emptied = sorted({*tables} - KEPT_TABLES)
+        if connection.vendor == "postgresql":
+            # A handful of rows goes faster than the files of seventy tables; as a replica, no trigger is asked.
+            rows = [f"DELETE FROM {connection.ops.quote_name(table)}" for table in emptied]
+            return ["SET LOCAL session_replication_role = replica", *rows]
+        return connection.ops.sql_flush(style, emptied, **options)
 
     def lifted(self: Any, statements: Any) -> None:
-        walls.lift(self.connection.alias, ("guard_",))
+        if self.connection.vendor == "sqlite":
+            walls.lift(self.connection.alias, ("guard_",))
         flush(self, statements)
 
     def emptied(verbosity: int, interactive: bool, database: str) -> None:
