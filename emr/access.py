@@ -68,6 +68,9 @@ MAY: dict[Act, frozenset[str]] = {
 BEHIND_GLASS = frozenset({Act.CHARTS})
 
 
+NOT_THEIRS = "not theirs, or not there"
+
+
 @dataclass(frozen=True)
 class Standing:
     """What one person is in one practice now. glass_until: their break-glass there is open until then."""
@@ -197,7 +200,7 @@ def may(act: Act) -> Callable[[View], View]:
             try:
                 return view(request, *args, **kwargs)
             except (Http404, PermissionDenied):
-                _note_denied(request, own, "not theirs, or not there", kwargs)
+                _note_denied(request, own, NOT_THEIRS, kwargs)
                 raise
 
         @wraps(view)
@@ -223,6 +226,15 @@ def _remember(user: Any, own: tuple[Standing, ...], act: Act) -> None:
     user.behind_glass = frozenset(
         standing.practice.pk for standing in own if standing.may(act) and standing.role not in MAY[act]
     )
+
+
+def note_refused(request: HttpRequest, why: str = NOT_THEIRS, object_id: object = None) -> None:
+    """For Django's admin, whose pages are not wrapped by `may`: the same rows. object_id: as its address has it."""
+    try:
+        wanted = UUID(str(object_id))
+    except ValueError:
+        wanted = None
+    _note_denied(request, standings(request.user), why, {"pk": wanted})
 
 
 def _note_denied(request: HttpRequest, own: tuple[Standing, ...], why: str, ids: dict[str, Any]) -> None:

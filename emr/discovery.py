@@ -21,8 +21,11 @@ class NotPending(Exception):
     """Nobody asks about this host, or not any more: discovery may have changed since the page was shown."""
 
 
-def configuration(connection: Connection, door: Door, *, anew: bool = False) -> smart.SmartConfiguration:
-    """The stored configuration, or the server's own when it is older than a day or asked for `anew`.
+def configuration(
+    connection: Connection, door: Door, *, anew: bool = False, interactive: bool = False
+) -> smart.SmartConfiguration:
+    """The stored configuration, or the server's own when it is older than a day or asked for `anew`. interactive:
+    somebody waits for it.
 
     A document that names hosts nobody confirmed is not stored; they wait on the connection for an admin's word.
     Raises WireError DISC_*, CFG_PRACTICE_CODE, NET_* and calls.OverBudget.
@@ -30,7 +33,7 @@ def configuration(connection: Connection, door: Door, *, anew: bool = False) -> 
     stored, at = connection.smart_configuration, connection.discovered_at
     if stored and at and at > timezone.now() - LIFE and not anew:
         return smart.SmartConfiguration.from_json(stored)
-    calls.spend(connection)
+    calls.spend(connection, interactive=interactive)
     found = smart.discover(door, connection.base_url)
     allowed = _allowed_hosts(connection)
     waiting = sorted(set(_unconfirmed(found, allowed)))

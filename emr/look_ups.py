@@ -74,7 +74,7 @@ def run(pk: UUID) -> None:
 def _search(row: LookUp) -> None:
     """One search, and with a new token once more where the token was refused. Raises Unauthorized for the second."""
     with calls.door_to(row.connection) as door:
-        access = tokens.system_access(row.connection, door)
+        access = tokens.system_access(row.connection, door, interactive=True)
         if not scopes.allows(access.scope, "Patient"):
             _end(row, LookUp.State.FAILED, reason=NOT_GRANTED)
             return
@@ -82,7 +82,7 @@ def _search(row: LookUp) -> None:
             page = _page(row, door, access)
         except fhir.Unauthorized:
             tokens.drop(row.connection, access)
-            page = _page(row, door, tokens.system_access(row.connection, door))
+            page = _page(row, door, tokens.system_access(row.connection, door, interactive=True))
     found = [
         demographics.read(entry.resource).as_json()
         for entry in page.entries

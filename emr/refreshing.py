@@ -40,10 +40,13 @@ State = Grant.State
 NO_TOKENS: dict[str, Any] = {"access_token": "", "refresh_token": "", "access_expires_at": None}
 
 
-def access(grant: Grant, door: Door, *, while_held: bool = False, anew: bool = False) -> Access:
+def access(
+    grant: Grant, door: Door, *, while_held: bool = False, anew: bool = False, interactive: bool = False
+) -> Access:
     """The grant's token, renewed if need be. door: to the grant's connection.
 
-    while_held: for reading who the patient is, before staff may see anything. anew: renewed even if fresh. Raises
+    while_held: for reading who the patient is, before staff may see anything. anew: renewed even if fresh.
+    interactive: somebody waits for it. Raises
     NeedsConsent, NoAccess TOK_UNCERTAIN (answers were lost; asked again later), TokenBusy, calls.OverBudget, WireError
     (not about this grant) and fields.SecretUnreadable.
     """
@@ -55,7 +58,7 @@ def access(grant: Grant, door: Door, *, while_held: bool = False, anew: bool = F
         if row.last_used_at is None or row.last_used_at < now - NOTE_USE:
             Grant.objects.filter(pk=row.pk).update(last_used_at=now)
         return as_access(row, row.access_token, row.scope)
-    return _renewed(row, door)
+    return _renewed(row, door, interactive=interactive)
 
 
 def as_access(grant: Grant, bearer: str, scope: str, generation: int | None = None) -> Access:
@@ -63,7 +66,7 @@ def as_access(grant: Grant, bearer: str, scope: str, generation: int | None = No
     return Access(bearer, scope, grant.generation if generation is None else generation, contexts, grant.pk)
 
 
-def _renewed(row: Grant, door: Door) -> Access:
+def _renewed(row: Grant, door: Door, *, interactive: bool) -> Access:
     refresh_token = row.refresh_token
     if not refresh_token:
         end(row, "GRANT_NO_REFRESH", generation=row.generation)
@@ -72,12 +75,12 @@ def _renewed(row: Grant, door: Door) -> Access:
     if row.lost_answers > 1 and row.uncertain_at is not None and row.uncertain_at > now - ASK_AGAIN:
         raise NoAccess("TOK_UNCERTAIN")
     registration = row.connection.registration
-    configuration = discovery.configuration(row.connection, door)
+    configuration = discovery.configuration(row.connection, door, interactive=interactive)
     extra = row.connection.extra_params(registration.extra_token_params)
     client, key = client_auth.proof(registration, configuration)
     started_at = _claim(row)
     with _claimed(row, started_at):
-        calls.spend(row.connection)
+        calls.spend(row.connection, interactive=interactive)
         answer = authorize.refresh(door, configuration, client, refresh_token=refresh_token, extra=extra)
     persisted = _persist(row, started_at, answer)
     if key is not None:

@@ -38,19 +38,20 @@ CLAIM_LIFE = timedelta(seconds=90)
 MARGIN = timedelta(seconds=30)
 
 
-def access_for(connection: Connection, enrolment: Enrolment | None, door: Door) -> Access:
+def access_for(connection: Connection, enrolment: Enrolment | None, door: Door, *, interactive: bool = False) -> Access:
     """The token with which this patient is read: the connection's own, or the one that a person's consent gave.
 
     A patient's app reads with that patient's grant, an EHR app with that of whoever opened this very patient last.
-    enrolment: None for what is about no patient, which only a backend app reads. Raises NeedsConsent or NoAccess
+    enrolment: None for what is about no patient, which only a backend app reads. interactive: somebody waits, so that a
+    token that is asked for may cost one of the calls held back for that. Raises NeedsConsent or NoAccess
     (about this patient alone), and what `system_access` raises.
     """
     if connection.registration.is_backend:
-        return system_access(connection, door)
+        return system_access(connection, door, interactive=interactive)
     grant = grant_for(connection, enrolment)
     if grant is None:
         raise NeedsConsent("GRANT_MISSING")
-    return refreshing.access(grant, door)
+    return refreshing.access(grant, door, interactive=interactive)
 
 
 def grant_for(connection: Connection, enrolment: Enrolment | None) -> Grant | None:
@@ -63,8 +64,8 @@ def grant_for(connection: Connection, enrolment: Enrolment | None) -> Grant | No
     return ranked[0] if ranked else None
 
 
-def system_access(connection: Connection, door: Door) -> Access:
-    """The connection's token for its registered scopes, minted if need be.
+def system_access(connection: Connection, door: Door, *, interactive: bool = False) -> Access:
+    """The connection's token for its registered scopes, minted if need be. interactive: somebody waits for it.
 
     Raises TokenBusy, calls.OverBudget, WireError (see the catalogue) or fields.SecretUnreadable.
     """
@@ -79,7 +80,7 @@ def system_access(connection: Connection, door: Door) -> Access:
     if not claimed:
         raise TokenBusy
     try:
-        answer = _mint(connection, door, scope)
+        answer = _mint(connection, door, scope, interactive=interactive)
     except BaseException:
         SystemToken.objects.filter(pk=token.pk, claimed_at=now).update(claimed_at=None)
         raise
@@ -103,12 +104,12 @@ def _served_by(token: SystemToken) -> Access | None:
     return Access(token.access_token, token.granted_scope, token.generation, fresh_until=fresh_until)
 
 
-def trial(connection: Connection, door: Door, key: SigningKey) -> None:
+def trial(connection: Connection, door: Door, key: SigningKey, *, interactive: bool = False) -> None:
     """Have a token minted with this key, whatever key signs otherwise, and throw the token away.
 
     The key is proved by it. Raises calls.OverBudget, WireError or fields.SecretUnreadable.
     """
-    _mint(connection, door, _scope(connection), key)
+    _mint(connection, door, _scope(connection), key, interactive=interactive)
 
 
 def drop(connection: Connection, access: Access) -> None:
@@ -144,13 +145,15 @@ def _persist(token: SystemToken, answer: smart.TokenAnswer, scope: str) -> Acces
     return Access(answer.access_token, granted, token.generation + 1, fresh_until=fresh_until)
 
 
-def _mint(connection: Connection, door: Door, scope: str, key: SigningKey | None = None) -> smart.TokenAnswer:
+def _mint(
+    connection: Connection, door: Door, scope: str, key: SigningKey | None = None, *, interactive: bool
+) -> smart.TokenAnswer:
     """Ask the authorization server, with an assertion made for this request alone (its jti serves once)."""
     registration = connection.registration
-    configuration = discovery.configuration(connection, door)
+    configuration = discovery.configuration(connection, door, interactive=interactive)
     client, key = client_auth.proof(registration, configuration, key)
     extra = connection.extra_params(registration.extra_token_params)
-    calls.spend(connection)
+    calls.spend(connection, interactive=interactive)
     try:
         answer = smart.client_credentials(door, configuration, assertion=client.assertion, scope=scope, extra=extra)
     except Throttled as refusal:

@@ -1,6 +1,7 @@
 """Staff pages of the roster: whom we fetch, and who comes when. Names are typed and shown here, never in an address."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -18,6 +19,8 @@ from emr.demographics import Sought
 from emr.models import Connection, LookUp, Practice, User
 
 P = TypeVar("P", uploads.RosterPlan, uploads.SchedulePlan)
+# In the session, by practice: a digest of the look-ups that its pages showed last.
+SHOWN = "look_ups_shown"
 
 
 class LookUpForm(forms.Form):
@@ -76,7 +79,8 @@ def roster(request: HttpRequest, practice_id: UUID) -> HttpResponse:
 def _roster_page(request: HttpRequest, practice: Practice, connection: Connection | None, **more: Any) -> HttpResponse:
     rows = access.visible(LookUp.objects.filter(practice=practice), request.user)
     found = list(rows.exclude(state=LookUp.State.ENROLLED)[:100])
-    if found:
+    fragment = request.headers.get("HX-Request") == "true"
+    if found and (_is_news(request, practice, found) or not fragment):
         _record(request, practice, f"saw {len(found)} look-ups")
     running = any(row.state == LookUp.State.QUEUED for row in found)
     context = {
@@ -84,8 +88,18 @@ def _roster_page(request: HttpRequest, practice: Practice, connection: Connectio
         "enrolled": connection.enrolments.count() if connection else 0,
         "look_up_form": LookUpForm(), "file_form": FileForm(),
     }  # fmt: skip
-    fragment = request.headers.get("HX-Request") == "true"
     return render(request, "emr/_pull_look_ups.html" if fragment else "emr/pull_roster.html", context | more)
+
+
+def _is_news(request: HttpRequest, practice: Practice, found: Sequence[LookUp]) -> bool:
+    """Whether this session was shown something else before: the page asks every 3 s, mostly for what it shows."""
+    said = repr([(row.pk, row.state, row.found) for row in found])
+    digest = hashlib.sha256(said.encode()).hexdigest()
+    shown: dict[str, str] = request.session.get(SHOWN, {})
+    if shown.get(str(practice.pk)) == digest:
+        return False
+    request.session[SHOWN] = shown | {str(practice.pk): digest}
+    return True
 
 
 def _look_up(request: HttpRequest, practice: Practice, connection: Connection) -> HttpResponse:

@@ -1,7 +1,8 @@
 """Why something is not on the page. Absence of data is never shown as absence of the thing.
 
 Each resource type of an enrolment is complete, not permitted, not supported here or not fetched
-(TypeOutcome); complete with nothing in it is a state of its own.
+(TypeOutcome); complete with nothing in it is a state of its own. A type that ended complete with a reason (entries that
+could not be read, a refused category beside answered ones) may be incomplete, and says so wherever it is shown.
 """
 
 from collections.abc import Iterable, Mapping
@@ -43,13 +44,24 @@ class TypeState:
     source: str
 
     @property
-    def complete(self) -> bool:
+    def answered(self) -> bool:
+        """The EMR's lists came to their end; whether all of them came whole, `complete` says."""
         return self.outcome == Outcome.COMPLETE
 
     @property
+    def complete(self) -> bool:
+        """Nothing is known to be left out."""
+        return self.answered and not self.reason
+
+    @property
+    def partial(self) -> bool:
+        """Answered, but something of it could not be read or was refused: `reason` says what."""
+        return self.answered and not self.complete
+
+    @property
     def word(self) -> str:
-        """complete, not permitted, not supported here or not fetched."""
-        return str(Outcome(self.outcome).label).lower()
+        """complete, may be incomplete, not permitted, not supported here or not fetched."""
+        return outcome_word(self.outcome, self.reason)
 
     @property
     def name(self) -> str:
@@ -71,15 +83,17 @@ class TypeState:
 
     @property
     def label(self) -> str:
-        """For the table of sources: one of the five states, in a word or two."""
+        """For the table of sources: one of the six states, in a word or two."""
         if self.complete and not self.kept:
             return "Nothing on file"
-        return str(Outcome(self.outcome).label)
+        return self.word.capitalize()
 
     @property
     def sentence(self) -> str:
         """Why a section read from this type has no rows."""
         because = f": {self.reason}" if self.reason else ""
+        if self.partial:
+            return f"May be incomplete{because}."
         if self.outcome == Outcome.NOT_PERMITTED:
             return f"Not permitted{because or ': the EMR does not let this connection read it'}."
         if self.outcome == Outcome.NOT_SUPPORTED:
@@ -95,6 +109,8 @@ class TypeState:
         """Above rows that a later pull could not confirm; "" when they are current."""
         if self.complete:
             return ""
+        if self.partial:
+            return self.sentence
         since = f" What is shown was confirmed {self.confirmed}." if self.confirmed else ""
         return f"May be incomplete. {self.sentence}{since}"
 
@@ -103,6 +119,7 @@ class TypeState:
 class Completeness:
     """The line on top of every patient page, and the table of sources below it.
 
+    missing: types that did not come, each with its state in words; partial: those that came but for something.
     fetching: None when no connection pulls this patient.
     """
 
@@ -114,30 +131,41 @@ class Completeness:
     fetching: Fetching | None = None
 
     @property
+    def partial(self) -> tuple[str, ...]:
+        return tuple(state.resource_type for state in self.states if state.partial)
+
+    @property
     def any_complete(self) -> bool:
         return any(state.confirmed_at for state in self.states)
 
     def of(self, resource_type: str) -> TypeState:
         """The state that speaks for a type; not fetched when nothing is known of it."""
         found = [state for state in self.states if state.resource_type == resource_type]
-        found.sort(key=lambda state: _BEST_FIRST.index(Outcome(state.outcome)))
+        found.sort(key=lambda state: (_BEST_FIRST.index(Outcome(state.outcome)), state.partial))
         if found:
             return found[0]
         why = "no connection has asked for it" if self.enrolled else "no connection pulls this patient"
         return _never_asked(resource_type, "", why)
 
 
+def outcome_word(outcome: str, reason: str) -> str:
+    """A TypeOutcome's state for staff: complete, may be incomplete, not permitted, not supported here, not fetched."""
+    if outcome == Outcome.COMPLETE and reason:
+        return "may be incomplete"
+    return str(Outcome(outcome).label).lower()
+
+
 def completeness(patient: Patient, zone: ZoneInfo) -> Completeness:
     """What is on file for this patient, how fresh it is and what is missing. One query, no bodies read."""
     rows = _outcomes(patient)
     states = tuple(_states(rows, patient.practice.name, zone))
-    complete = [state.confirmed_at for state in states if state.complete and state.confirmed_at]
+    complete = [state.confirmed_at for state in states if state.answered and state.confirmed_at]
     # When nothing comes any more (a consent has ended), what is on file keeps its date.
     confirmed = complete or [state.confirmed_at for state in states if state.confirmed_at]
     return Completeness(
         as_of=moment_words(min(confirmed), zone) if confirmed else "",
         sources=tuple(dict.fromkeys(state.source for state in states)),
-        missing=tuple(f"{state.resource_type} ({state.short})" for state in states if not state.complete),
+        missing=tuple(f"{state.resource_type} ({state.short})" for state in states if not state.answered),
         states=states,
         enrolled=bool(rows),
         fetching=standing(rows, zone),

@@ -161,7 +161,9 @@ def _lines(known: Completeness) -> list[str]:
         return ["No connection pulls this patient; what is here came earlier."]
     sources = " and ".join(known.sources)
     as_of = f"As of {known.as_of} from {sources}." if known.as_of else f"No complete list has come yet from {sources}."
-    return [as_of, f"Not included: {', '.join(known.missing)}."] if known.missing else [as_of]
+    missing = f"Not included: {', '.join(known.missing)}." if known.missing else ""
+    partial = f"May be incomplete: {', '.join(known.partial)}." if known.partial else ""
+    return [line for line in (as_of, missing, partial) if line]
 
 
 def _read(resources: Any) -> Iterator[Resource]:

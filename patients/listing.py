@@ -18,7 +18,7 @@ from patients.codes import Row, table
 from patients.headaches import drug_groups, supply
 from patients.headaches.record import Condition, Record, Treatment
 from patients.models import Entry, Listing, Patient, ScheduledVisit
-from patients.models.listing import NEVER
+from patients.models.listing import NEVER, PARTIAL
 from patients.projection.patient import folded
 
 # Families of codelists/headache_classes.csv that the list can be filtered by, in the order of their bits.
@@ -174,8 +174,9 @@ def _freshness(patient: Patient) -> dict[str, Any]:
     )
     complete = Q(outcome=TypeOutcome.Outcome.COMPLETE)
     as_of = outcomes.aggregate(as_of=Min("confirmed_at", filter=complete))["as_of"]
-    found = set(outcomes.filter(resource_type="Appointment").values_list("outcome", flat=True))
-    best = (TypeOutcome.Outcome.COMPLETE, TypeOutcome.Outcome.NOT_FETCHED, TypeOutcome.Outcome.NOT_PERMITTED)
+    said = outcomes.filter(resource_type="Appointment").values_list("outcome", "reason")
+    found = {PARTIAL if outcome == TypeOutcome.Outcome.COMPLETE and reason else outcome for outcome, reason in said}
+    best = (TypeOutcome.Outcome.COMPLETE, PARTIAL, TypeOutcome.Outcome.NOT_FETCHED, TypeOutcome.Outcome.NOT_PERMITTED)
     last = TypeOutcome.Outcome.NOT_SUPPORTED if found else TypeOutcome.Outcome.NOT_FETCHED
     return {"as_of": as_of or NEVER, "appointments": next((each for each in best if each in found), last)}
 

@@ -78,7 +78,7 @@ def sheet(patient: Patient, *, now: datetime) -> Sheet:
         printed=wording.moment_words(now, zone),
         banner=top.banner,
         completeness=known,
-        figures=tuple(_figures(made)),
+        figures=tuple(_figures(made, known)),
         allergies=_table([_allergy(line) for line in top.allergies.lines], None, known, "AllergyIntolerance"),
         trials=_table([_trial(row) for row in made.trials.rows], None, known, "MedicationRequest"),
         trials_sentence=f"{made.trials.sentence}." if made.trials.rows else "",
@@ -100,8 +100,8 @@ def _table(rows: list[tuple[str, ...]], limit: int | None, known: Completeness, 
     )
 
 
-def _figures(made: Summary) -> Iterable[Figure]:
-    yield _headline(made)
+def _figures(made: Summary, known: Completeness) -> Iterable[Figure]:
+    yield _headline(made, known)
     yield _days("Headache days per month", made.days.headache, "headache")
     yield _days("Migraine days per month", made.days.migraine, "migraine")
     yield _days("Days with acute medication", made.days.acute, "acute")
@@ -121,10 +121,10 @@ def _preventive(made: Summary) -> Figure:
     return Figure("Preventive now", "No order's supply is known to reach today", basis)
 
 
-def _headline(made: Summary) -> Figure:
+def _headline(made: Summary, known: Completeness) -> Figure:
     course, span = made.course, made.course.headline
     if span is None:
-        return Figure("Headache diagnosis", "None on file", "")
+        return Figure("Headache diagnosis", "None on file", known.of("Condition").caution)
     basis = (
         "" if course.headline_active else "not active in the record",
         f"first recorded {course.first_recorded}" if course.first_recorded else "",

@@ -13,11 +13,15 @@ from django.urls import reverse
 from emr.models import Connection, Enrolment, Practice, TypeOutcome
 from patients import search, wording
 from patients.models import Listing, ScheduledVisit
+from patients.models.listing import APPOINTMENTS, PARTIAL
 
 Outcome = TypeOutcome.Outcome
 MOST = 60  # appointments of one day that are shown
 READ = 1000  # of both days
 _ANY = UUID(int=0)
+_ANSWERED = frozenset({Outcome.COMPLETE.value, PARTIAL})
+# How appointments may stand, each with the name of its column in the query that looks which of them there are.
+_FOUND = {value: value.replace("-", "_") for value, _ in APPOINTMENTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ _ABSENT = {
     Outcome.NOT_FETCHED: "No schedule: appointments have not been fetched.",
 }
 _PARTLY = {
+    PARTIAL: "only partly received",
     Outcome.NOT_PERMITTED: "not granted",
     Outcome.NOT_SUPPORTED: "not offered",
     Outcome.NOT_FETCHED: "not fetched",
@@ -77,7 +82,7 @@ def schedule(visits: QuerySet[ScheduledVisit], listed: QuerySet[Listing], practi
     brought = list(_brought(rows, listed, practice, zone, days))
     states = _states(listed, practice)
     rows = sorted([*rows, *brought], key=_in_order)
-    if not rows and Outcome.COMPLETE.value not in states:
+    if not rows and states.isdisjoint(_ANSWERED):
         return Schedule((), _why(practice, states), "")
     found = search.described(practice, list({row["patient_id"] for row in rows}), today)
     slots = [(row["day"], _slot(row, found[row["patient_id"]], zone, address)) for row in rows]
@@ -120,10 +125,10 @@ def _in_order(row: Mapping[str, Any]) -> tuple[date, float]:
 def _states(listed: QuerySet[Listing], practice: Practice) -> set[str]:
     """How the type Appointment stands: each outcome that any patient has. Looks for one row each in an index."""
     found = Practice.objects.filter(pk=practice.pk).values(
-        **{each.name: Exists(listed.filter(appointments=each)) for each in Outcome}
+        **{name: Exists(listed.filter(appointments=value)) for value, name in _FOUND.items()}
     )
     has: dict[str, Any] = dict(found.get())
-    return {each.value for each in Outcome if has[each.name]}
+    return {value for value, name in _FOUND.items() if has[name]}
 
 
 def _slot(row: Mapping[str, Any], patient: search.Found, zone: ZoneInfo, address: str) -> Slot:
@@ -153,7 +158,7 @@ def _why(practice: Practice, states: set[str]) -> str:
 
 
 def _caution(states: set[str], brought: bool) -> str:
-    if brought and Outcome.COMPLETE.value not in states:
+    if brought and states.isdisjoint(_ANSWERED):
         return "From the list that staff brought in; appointments of the EMR itself are not on file."
-    missing = [words for state, words in _PARTLY.items() if state.value in states]
+    missing = [words for state, words in _PARTLY.items() if state in states]
     return f"May be incomplete: appointments of some patients are {' or '.join(missing)}." if missing else ""

@@ -214,7 +214,7 @@ def described(practice: Practice, ids: Sequence[UUID], today: date) -> dict[UUID
     # Asked by key alone: with the practice in the question SQLite looks through all of the practice's patients.
     rows = [row for row in Patient.objects.filter(pk__in=ids).values(*columns) if row["practice_id"] == practice.pk]
     headaches = _headaches([row["id"] for row in rows])
-    confirmed, diagnosed = _confirmed(practice, [row["fhir_id"] for row in rows])
+    confirmed, no_headaches = _confirmed(practice, [row["fhir_id"] for row in rows])
     address = reverse("patients:history", args=[_SOME])  # once: asking for each row costs more than the row
     zone, stale = ZoneInfo(practice.time_zone), timezone.now() - FRESH
     found = {}
@@ -228,7 +228,7 @@ def described(practice: Practice, ids: Sequence[UUID], today: date) -> dict[UUID
             sex=row["sex"] or wording.NOT_KNOWN,
             account_no=row["account_no"] or wording.NOT_KNOWN,
             headaches=headaches.get(row["id"], ()),
-            no_headaches="None on file" if row["fhir_id"] in diagnosed else "Diagnoses unavailable",
+            no_headaches=no_headaches.get(row["fhir_id"], "Diagnoses unavailable"),
             as_of=wording.moment_words(as_of, zone) if as_of else "",
             stale=as_of is not None and as_of < stale,
             note=_note(row),
@@ -255,9 +255,11 @@ def _headaches(patients: list[UUID]) -> dict[UUID, tuple[str, ...]]:
     return {patient: tuple(words) for patient, words in found.items()}
 
 
-def _confirmed(practice: Practice, fhir_ids: Iterable[str]) -> tuple[dict[str, datetime], set[str]]:
-    """How fresh each patient's complete lists are at least, and whose list of diagnoses ever was complete."""
+def _confirmed(practice: Practice, fhir_ids: Iterable[str]) -> tuple[dict[str, datetime], dict[str, str]]:
+    """How fresh each patient's complete lists are at least; and, of those whose list of diagnoses ever was complete,
+    what may be said where none is on file."""
     complete = Q(outcomes__outcome=TypeOutcome.Outcome.COMPLETE)
+    partial = complete & ~Q(outcomes__reason="")
     conditions = Q(outcomes__resource_type="Condition")
     rows = list(
         Enrolment.objects.filter(connection__practice=practice, patient_fhir_id__in=fhir_ids)
@@ -265,8 +267,10 @@ def _confirmed(practice: Practice, fhir_ids: Iterable[str]) -> tuple[dict[str, d
         .annotate(
             as_of=Min("outcomes__confirmed_at", filter=complete),
             diagnosed=Min("outcomes__confirmed_at", filter=conditions),
+            whole=Min("outcomes__confirmed_at", filter=conditions & ~partial),
         )
         .order_by()
     )
-    confirmed = {fhir_id: as_of for fhir_id, as_of, _ in rows if as_of}
-    return confirmed, {fhir_id for fhir_id, _, diagnosed in rows if diagnosed}
+    confirmed = {fhir_id: as_of for fhir_id, as_of, _, _ in rows if as_of}
+    said = {fhir_id: "None on file" if whole else "May be incomplete" for fhir_id, _, ever, whole in rows if ever}
+    return confirmed, said

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 
 from emr import access
 from emr.models import Connection, Enrolment, TypeOutcome, WorkItem
+from patients.absence import outcome_word
 from patients.models import Patient
 
 
@@ -64,7 +65,7 @@ def _arrival(enrolment: Enrolment) -> Arrival:
 
 
 def _words(outcome: TypeOutcome | None, waiting: str) -> str:
-    return str(TypeOutcome.Outcome(outcome.outcome).label).lower() if outcome is not None else waiting
+    return outcome_word(outcome.outcome, outcome.reason) if outcome is not None else waiting
 
 
 def _why(item: WorkItem | None, known: dict[str, TypeOutcome]) -> str:

@@ -13,12 +13,13 @@ from allauth.account.authentication import get_authentication_records
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import resolve_url
 from django.urls import reverse
 
-from emr import audit
+from emr import access, audit
 from emr.accounts import people_audit, sessions
 from emr.accounts.invitations import InvitationOnly
 from emr.models import User
@@ -104,7 +105,8 @@ def confirmed(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 
 def guard_admin(admin_view: Callable[..., Any]) -> Callable[..., Any]:
     """Around AdminSite.admin_view: every change in the admin, and every form of a model that holds secrets or people,
-    is for somebody who confirmed recently who they are; a change and its audit row are one transaction."""
+    is for somebody who confirmed recently who they are; a change and its audit row are one transaction. What it refuses
+    is audited."""
 
     def guarding(view: Callable[..., HttpResponse], *args: Any, **kwargs: Any) -> Any:
         inner = admin_view(view, *args, **kwargs)
@@ -115,13 +117,25 @@ def guard_admin(admin_view: Callable[..., Any]) -> Callable[..., Any]:
                 asked = ask_to_confirm(request)
                 if asked is not None:
                     return asked
-            with transaction.atomic() if request.method == "POST" else nullcontext():
-                answer: HttpResponse = inner(request, *view_args, **view_kwargs)
+            try:
+                with transaction.atomic() if request.method == "POST" else nullcontext():
+                    answer: HttpResponse = inner(request, *view_args, **view_kwargs)
+            except (Http404, PermissionDenied, SuspiciousOperation) as refusal:
+                _note_refused(request, refusal, view_kwargs.get("object_id", view_kwargs.get("pk")))
+                raise
             return answer
 
         return guarded
 
     return guarding
+
+
+def _note_refused(request: HttpRequest, refusal: Exception, object_id: object) -> None:
+    """What a superuser asks for and does not find is not there; what no list answers is nobody's to ask."""
+    if isinstance(refusal, SuspiciousOperation):
+        access.note_refused(request, "asked what the page does not offer", object_id)
+    elif not request.user.is_superuser:
+        access.note_refused(request, object_id=object_id)
 
 
 SENSITIVE_MODELS = (

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
-from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.forms import BaseModelFormSet, ModelForm
@@ -78,7 +77,7 @@ class AuditedAdmin(admin.ModelAdmin):
 
 def record_change(request: HttpRequest, obj: Any, what: str, fields: Iterable[str] = (), *, key: Any = None) -> None:
     """One audit row: "Connection changed: base_url, group_id"."""
-    about_people = isinstance(obj, Membership | Invitation | User | Group)
+    about_people = isinstance(obj, Membership | Invitation | User)
     names = ", ".join(fields)
     key = key or obj.pk
     audit.record(

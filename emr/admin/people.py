@@ -4,15 +4,14 @@ from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.auth.admin import GroupAdmin
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group
 from django.db import transaction
-from django.db.models import Count, ManyToManyField, QuerySet
-from django.forms import ModelMultipleChoiceField
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
 from emr import access
-from emr.accounts import invitations, second_factor
+from emr.accounts import invitations, second_factor, sessions
+from emr.admin import scoping
 from emr.admin.bases import AuditedAdmin, record_change
 from emr.forms import InvitationForm, MembershipForm
 from emr.models import Invitation, Membership, Practice, User
@@ -52,6 +51,12 @@ class PracticeAdmin(AuditedAdmin):
         return False
 
 
+ENTERS = (
+    "The practices whose admin they are, and nothing of others. Gives all permissions that this needs, or takes them "
+    "away, and signs the person out everywhere."
+)
+
+
 def _is_wholly_own(request: HttpRequest, user: User) -> bool:
     return access.wholly_administered(User.objects.filter(pk=user.pk), request).exists()
 
@@ -66,17 +71,16 @@ class UserAdmin(AuditedAdmin):
     ordering = ["email"]
     date_hierarchy = "date_joined"
     inlines = [MembershipInline]
-    filter_horizontal = ["groups", "user_permissions"]
     actions = ["reset_second_factor"]
     fieldsets = [
         (None, {"fields": ["email", "full_name", "is_active", "last_login", "date_joined"]}),
-        ("Admin", {"fields": ["is_staff", "is_superuser", "groups", "user_permissions"]}),
+        ("Admin", {"fields": ["is_staff", "is_superuser"]}),
     ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
         fixed = ["email", "last_login", "date_joined"]
         if not request.user.is_superuser:  # otherwise whoever may edit users could make themselves one
-            fixed += ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]
+            fixed += ["is_active", "is_staff", "is_superuser"]
         if obj is not None and not _is_wholly_own(request, obj):
             fixed.append("full_name")
         return fixed
@@ -104,12 +108,20 @@ class UserAdmin(AuditedAdmin):
                 second_factor.reset(user, by=request.user)
             self.message_user(request, f"{user} sets up a new second factor at the next sign-in.", messages.SUCCESS)
 
-    def formfield_for_manytomany(
-        self, db_field: ManyToManyField, request: HttpRequest, **kwargs: Any
-    ) -> ModelMultipleChoiceField | None:
-        if db_field.name == "user_permissions":  # each label names its model
-            kwargs["queryset"] = Permission.objects.select_related("content_type")
-        return super().formfield_for_manytomany(db_field, request, **kwargs)
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "is_staff":
+            kwargs["help_text"] = ENTERS
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Django's permissions go with entering the admin: nobody picks them by hand; whose rows, the scope says."""
+        super().save_model(request, obj, form, change)
+        if not request.user.is_superuser:
+            return
+        obj.user_permissions.set(scoping.permissions() if obj.is_staff and not obj.is_superuser else [])
+        if "is_staff" in form.changed_data and isinstance(request.user, User):
+            why = "may enter the admin" if obj.is_staff else "may enter the admin no more"
+            sessions.end_all(obj, why, by=request.user)
 
 
 @admin.register(Invitation)
@@ -163,10 +175,5 @@ class InvitationAdmin(AuditedAdmin):
         self.message_user(request, told, messages.SUCCESS if sent else messages.WARNING)
 
 
-# Django's own writes no audit row, and a group may hold every permission of the admin.
+# Whoever may enter the admin has the same permissions there: nothing is left for groups to hold.
 admin.site.unregister(Group)
-
-
-@admin.register(Group)
-class AuditedGroupAdmin(AuditedAdmin, GroupAdmin):
-    pass

@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.filters import ListFilter
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.options import BaseModelAdmin, InlineModelAdmin
 from django.contrib.admin.utils import NestedObjects, get_fields_from_path
+from django.contrib.auth import get_permission_codename
+from django.contrib.auth.models import Permission
 from django.core.exceptions import PermissionDenied
 from django.db import router
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.forms import ModelChoiceField
 from django.http import HttpRequest, HttpResponse
 
@@ -57,8 +60,6 @@ _FETCHED = "written by the program; metadata only"
 
 SCOPES: dict[str, Scope] = {
     # of no practice
-    "auth.Group": _hidden("who may do what in the admin is the operator's to give"),
-    "auth.Permission": _hidden("who may do what in the admin is the operator's to give"),
     "emr.DirectoryEntry": _hidden("a vendor's list of all practices; from it the operator connects a new one"),
     "emr.SigningKey": _hidden(f"{_OURS}: whoever retires a key stops everybody"),
     "emr.JwksHit": _hidden(f"{_OURS}: who fetches the keys"),
@@ -111,6 +112,16 @@ RECENT = 50
 
 def scope_of(model: type[Model]) -> Scope:
     return SCOPES.get(model._meta.label, _UNDECLARED)
+
+
+def permissions() -> QuerySet[Permission]:
+    """Django's permissions for all that the table lets a practice's admin do."""
+    wanted = Q()
+    for label, scope in SCOPES.items():
+        meta = apps.get_model(label)._meta
+        codes = [get_permission_codename(act, meta) for act in scope.may]
+        wanted |= Q(content_type__app_label=meta.app_label, codename__in=codes)
+    return Permission.objects.filter(wanted)
 
 
 def own(rows: QuerySet[M], request: HttpRequest) -> QuerySet[M]:
@@ -183,6 +194,13 @@ class Scoped(OwnRows, admin.ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         own_row = _may(request, self.model, DELETE) and _reaches(request, obj)
         return own_row and super().has_delete_permission(request, obj)
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
+        """Django sends whoever asks for a row that is not theirs, or not there, to the index."""
+        if access.administered(request) is not None:
+            access.note_refused(request, object_id=object_id)
+        answer: HttpResponse = super()._get_obj_does_not_exist_redirect(request, opts, object_id)  # type: ignore[misc]
+        return answer
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[type[InlineModelAdmin]]:
         return [_inline(inline) for inline in super().get_inlines(request, obj)]

@@ -106,10 +106,10 @@ def fresh_access(connection: Connection, case: Case) -> tokens.Access:
     connection.system_tokens.update(expires_at=None)
     for _ in range(_BUSY_TRIES - 1):
         try:
-            return tokens.system_access(connection, case.way)
+            return tokens.system_access(connection, case.way, interactive=True)
         except tokens.TokenBusy:
             time.sleep(_BUSY_SECONDS)
-    return tokens.system_access(connection, case.way)
+    return tokens.system_access(connection, case.way, interactive=True)
 
 
 def _refused(case: Case, error: WireError) -> Finding:
@@ -122,7 +122,7 @@ def _refused(case: Case, error: WireError) -> Finding:
     if ours:
         return replace(TOKEN.amiss(ours, evidence=evidence), request_id=error.request_id)
     try:
-        case.access = tokens.system_access(case.connection, case.way)
+        case.access = tokens.system_access(case.connection, case.way, interactive=True)
     except WireError as second:
         if code_of(second, case.door, TOKEN.at) != code:
             return case.failure(TOKEN, second, more=tuple(evidence))
@@ -184,7 +184,7 @@ def _granted_alone(case: Case, scope: str) -> bool:
     alone.registration.scopes = scope
     key = keys.signing_key(case.registration.environment, case.registration.signing_algorithm)
     try:
-        tokens.trial(alone, case.way, key)
+        tokens.trial(alone, case.way, key, interactive=True)
     except WireError as error:
         if code_of(error, case.door, TOKEN.at) == "TOK_SCOPE_BACKEND":
             return False

@@ -79,7 +79,7 @@ def identify(grant: Grant, door: Door) -> Grant:
 
 def _person(grant: Grant, door: Door) -> Person:
     connection = Connection.objects.select_related("practice", "registration").get(pk=grant.connection_id)
-    access = refreshing.access(grant, door, while_held=True)
+    access = refreshing.access(grant, door, while_held=True, interactive=True)
     calls.spend(connection, interactive=True)
     try:
         read = fhir.read(door, access.bearer, connection.base_url, "Patient", grant.patient_fhir_id)

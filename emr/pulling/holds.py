@@ -137,6 +137,11 @@ class Hold(ABC):
             self._commit()
         raise Postponed(0)
 
+    @property
+    def waited_for(self) -> bool:
+        """Whether somebody waits for this item: then its calls and its token come before the background's."""
+        return self.item.rank == WorkItem.Rank.ASKED
+
     def _access(self, door: Door) -> tokens.Access:
         """The connection's own token is looked up once a run: when it ends is known, and a refusal says the rest.
 
@@ -144,7 +149,9 @@ class Hold(ABC):
         """
         held = self._held
         if held is None or held.fresh_until is None or held.fresh_until <= timezone.now():
-            self._held = held = tokens.access_for(self.connection, self.item.enrolment, door)
+            self._held = held = tokens.access_for(
+                self.connection, self.item.enrolment, door, interactive=self.waited_for
+            )
         return held
 
     def _ask(self, door: Door, ask: Ask) -> None:
@@ -160,7 +167,7 @@ class Hold(ABC):
         if not access.allows(ask.resource_type):
             self._not_granted(access)
             return
-        calls.spend(self.connection, interactive=self.item.rank == WorkItem.Rank.ASKED, spread=self.spread)
+        calls.spend(self.connection, interactive=self.waited_for, spread=self.spread)
         self._outlast(ask.seconds)
         self._sent_at = time.monotonic()
         try:

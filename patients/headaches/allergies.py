@@ -10,7 +10,9 @@ from patients.codes import table
 from patients.headaches.coding import Coding
 
 Title = Literal["Known allergies", "No known allergies", "Allergies not recorded", "Allergies unavailable"]
-ABSENCES = ("complete", "not permitted", "not supported here", "not fetched")
+PARTIAL = "may be incomplete"
+IN_PART = "The EMR's list did not come whole"
+ABSENCES = ("complete", PARTIAL, "not permitted", "not supported here", "not fetched")
 
 # Whole texts only: "NKDA except penicillin" is an allergy.
 _STATED_NONE = tuple(
@@ -72,8 +74,9 @@ class AllergyStatus:
 def status(entries: Sequence[AllergyFact], absence: str) -> AllergyStatus:
     """Title for a patient's allergy entries, given how fetching AllergyIntolerance ended.
 
-    absence: "complete", "not permitted", "not supported here" or "not fetched"; ValueError for another word.
-    Refuted and entered-in-error entries do not count at all, inactive and resolved ones only in the detail.
+    absence: "complete", "may be incomplete", "not permitted", "not supported here" or "not fetched"; ValueError for
+    another word. "No known allergies" and "Allergies not recorded" are said of complete lists alone. Refuted and
+    entered-in-error entries do not count at all, inactive and resolved ones only in the detail.
     """
     if absence not in ABSENCES:
         raise ValueError(f"unknown absence {absence!r}: one of {', '.join(ABSENCES)}")
@@ -84,8 +87,10 @@ def status(entries: Sequence[AllergyFact], absence: str) -> AllergyStatus:
     stated = sorted({scope for scope in scopes.values() if scope and scope != "not asked"})
     if known:
         return _known(known, stated, absence)
+    if absence == PARTIAL:
+        return _unavailable(stated, IN_PART, "Received")
     if absence != "complete":
-        return _unavailable(stated, absence)
+        return _unavailable(stated, f"Allergies were {absence}", "Received earlier")
     if {"all", "drug"} & set(stated):
         return AllergyStatus("No known allergies", _scope_detail(stated))
     return AllergyStatus("Allergies not recorded", _nothing_detail(stated, len(valid) - len(current)))
@@ -126,15 +131,15 @@ def _known(known: tuple[AllergyFact, ...], stated: Sequence[str], absence: str) 
     if stated:
         parts.append(f"The record also states: {_scope_words(stated)}")
     if absence != "complete":
-        parts.append(f"The list may be incomplete: {absence}")
+        parts.append(IN_PART if absence == PARTIAL else f"The list may be incomplete: {absence}")
     # "No known food allergies" beside a drug allergy is no contradiction.
     conflict = bool({"all", "drug"} & set(stated))
     return AllergyStatus("Known allergies", ". ".join(parts), conflict, known)
 
 
-def _unavailable(stated: Sequence[str], absence: str) -> AllergyStatus:
-    earlier = f". Received earlier: {_scope_words(stated)}" if stated else ""
-    return AllergyStatus("Allergies unavailable", f"Allergies were {absence}{earlier}")
+def _unavailable(stated: Sequence[str], why: str, when: str) -> AllergyStatus:
+    received = f". {when}: {_scope_words(stated)}" if stated else ""
+    return AllergyStatus("Allergies unavailable", f"{why}{received}")
 
 
 def _scope_detail(stated: Sequence[str]) -> str:

@@ -61,14 +61,15 @@ def heading(patient: Patient, today: date) -> Heading:
     known = absence.completeness(patient, ZoneInfo(patient.practice.time_zone))
     entries = patient.entries.filter(kind=Entry.Kind.ALLERGY, practice_id=patient.practice_id)
     rows = list(entries.order_by(F("date").desc(nulls_last=True), "id").values(*COLUMNS, "system"))
-    said = status([_fact(row) for row in rows], known.of("AllergyIntolerance").word)
+    allergies = known.of("AllergyIntolerance")
+    said = status([_fact(row) for row in rows], allergies.word)
     some_source = UUID(int=0)
     address = reverse("emr:source", args=[some_source])  # once: asking for each line costs more than the line
     lines = tuple(line(row, today, address.replace(str(some_source), str(row["source_id"]))) for row in rows)
     return Heading(
         _banner(patient, today, said),
         known,
-        AllergyList(lines, "" if lines else known.of("AllergyIntolerance").sentence),
+        AllergyList(lines, "" if lines else allergies.sentence),
     )
 
 

@@ -219,7 +219,7 @@ class Migration(migrations.Migration):
                 ('exposed_until', models.DateField(help_text='last day on which acute orders reach the line of 10 or 15', null=True)),
                 ('midas_on', models.DateField(help_text='latest MIDAS, measured or entered', null=True)),
                 ('as_of', models.DateTimeField(default=datetime.datetime(1970, 1, 1, 0, 0, tzinfo=datetime.timezone.utc), help_text='all complete lists are at least as fresh as this')),
-                ('appointments', models.CharField(choices=[('complete', 'Complete'), ('not-permitted', 'Not permitted'), ('not-supported', 'Not supported here'), ('not-fetched', 'Not fetched')], default='not-fetched', max_length=16)),
+                ('appointments', models.CharField(choices=[('complete', 'Complete'), ('partial', 'May be incomplete'), ('not-permitted', 'Not permitted'), ('not-supported', 'Not supported here'), ('not-fetched', 'Not fetched')], default='not-fetched', max_length=16)),
                 ('practice', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='emr.practice')),
             ],
         ),

@@ -12,6 +12,10 @@ from emr.models import Practice, Resource, Row, TypeOutcome
 from patients.models.records import Patient
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+# Of how the appointments of a patient stand: complete, but for something that could not be read or was refused.
+PARTIAL = "partial"
+_COMPLETE, *_OTHERS = TypeOutcome.Outcome.choices
+APPOINTMENTS = [_COMPLETE, (PARTIAL, "May be incomplete"), *_OTHERS]
 _LOOKED_AT = ("search_text", "birth_date", "families", "chronic", "cgrp_until", "exposed_until", "midas_on")
 
 
@@ -37,7 +41,7 @@ class Listing(models.Model):
     midas_on = models.DateField(null=True, help_text="latest MIDAS, measured or entered")
     # Never null: databases disagree on which end of an index holds what is missing.
     as_of = models.DateTimeField(default=NEVER, help_text="all complete lists are at least as fresh as this")
-    appointments = models.CharField(max_length=16, choices=TypeOutcome.Outcome, default=TypeOutcome.Outcome.NOT_FETCHED)
+    appointments = models.CharField(max_length=16, choices=APPOINTMENTS, default=TypeOutcome.Outcome.NOT_FETCHED)
 
     PHI_FIELDS: ClassVar[tuple[str, ...]] = (
         "sort_name", "search_text", "birth_date", "families", "chronic", "cgrp_until", "exposed_until", "midas_on",

@@ -1,10 +1,13 @@
 """Practices, memberships and users in the admin: what may change, who may change it, what the audit keeps."""
 
 import pytest
-from django.contrib.auth.models import Permission
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
 
+from emr.admin import scoping
 from emr.models import AuditEvent, Connection, Membership, Practice, User
 from tests.conftest import member, signed_in
 
@@ -140,6 +143,69 @@ def test_staff_who_may_edit_users_cannot_switch_a_superuser_off(superuser: User,
     assert client.post(reverse("admin:emr_user_change", args=[superuser.pk]), data).status_code == 403
     superuser.refresh_from_db()
     assert superuser.is_active
+
+
+def entering(office: Client, person: User, **flags: str) -> None:
+    """Their page saved by a superuser, with these flags ticked and everything else as it was."""
+    rows = [
+        {"id": each.pk, "user": person.pk, "practice": each.practice_id, "role": each.role}
+        for each in person.memberships.all()
+    ]
+    data = {"full_name": person.full_name, "is_active": "on"} | flags | inline(*rows, initial=len(rows))
+    assert office.post(reverse("admin:emr_user_change", args=[person.pk]), data).status_code == 302
+
+
+def standing(person: User) -> tuple[bool, set[str]]:
+    person = User.objects.get(pk=person.pk)
+    return person.is_staff, person.get_user_permissions()
+
+
+def test_entering_the_admin_is_one_act(office: Client, practice_a: Practice, connection: Connection) -> None:
+    person = member("ada@example.org", practice_a, Membership.Role.ADMIN)
+    hers = signed_in(person)
+    entering(office, person, is_staff="on")
+    is_staff, permissions = standing(person)
+    assert is_staff
+    assert {"emr.change_connection", "emr.view_user", "emr.add_invitation", "patients.view_patient"} <= permissions
+    assert not {"emr.add_connection", "emr.delete_user", "emr.view_signingkey", "emr.view_auditevent"} & permissions
+    assert ("membership", "User changed: is_staff") in told()
+    assert AuditEvent.objects.get(action="sessions").detail == "may enter the admin"
+    assert AuditEvent.objects.get(action="sessions").practice == practice_a
+    assert hers.get("/admin/").status_code == 302  # signed out
+    hers = signed_in(User.objects.get(pk=person.pk))
+    for model, scope in scoping.SCOPES.items():
+        listed = hers.get(reverse(f"admin:{model.lower().replace('.', '_')}_changelist")) if shown(model) else None
+        assert listed is None or listed.status_code == (200 if scope.may else 403), model
+    assert hers.get(reverse("admin:emr_connection_change", args=[connection.pk])).status_code == 200
+    entering(office, person)
+    assert standing(person) == (False, set())
+    assert hers.get("/admin/").status_code == 302
+    assert AuditEvent.objects.filter(action="sessions", detail="may enter the admin no more").exists()
+
+
+def shown(label: str) -> bool:
+    return apps.get_model(label) in admin.site._registry
+
+
+def test_another_change_ends_no_session_and_brings_the_permissions_up_to_date(office: Client, alice: User) -> None:
+    entering(office, alice, is_staff="on")
+    User.objects.get(pk=alice.pk).user_permissions.clear()
+    hers = signed_in(User.objects.get(pk=alice.pk))
+    entering(office, alice, is_staff="on", full_name="Alice B")
+    assert "emr.change_connection" in standing(alice)[1]
+    assert hers.get("/admin/").status_code == 200
+
+
+def test_a_superuser_needs_no_permissions(office: Client, alice: User) -> None:
+    entering(office, alice, is_staff="on", is_superuser="on")
+    assert not User.objects.get(pk=alice.pk).user_permissions.exists()
+
+
+def test_nothing_is_picked_by_hand(office: Client, alice: User) -> None:
+    form = office.get(reverse("admin:emr_user_change", args=[alice.pk])).context["adminform"].form
+    assert {"is_active", "is_staff", "is_superuser"} <= set(form.fields)
+    assert not {"groups", "user_permissions"} & set(form.fields)
+    assert not admin.site.is_registered(Group)
 
 
 @pytest.mark.parametrize("model", ["user", "practice"])

@@ -9,7 +9,7 @@ from pytest_django.live_server_helper import LiveServer
 from emr.models import Practice, User
 from patients.models import Patient
 from tests.browser.conftest import sign_in
-from tests.browser.looks import shoot, violations
+from tests.browser.looks import Looks, shoot, violations
 from tests.pages import charts
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -131,3 +131,19 @@ def test_sources_of_a_figure_open_the_record(page: Page, live_server: LiveServer
     page.locator("#glance-diagnosis details.because li a").first.click()
     expect(page.get_by_role("heading", name="Source record")).to_be_visible()
     expect(page.get_by_text('"resourceType": "Condition"')).to_be_visible()
+
+
+def test_lists_that_came_in_part_say_so(
+    live_server: LiveServer, alice: User, practice_a: Practice, looks: Looks
+) -> None:
+    person = charts.patient(practice_a, "part")
+    unread = "A record cannot be read (FHIR_BAD_RESOURCE)"
+    charts.enrol(person, {"AllergyIntolerance": ("complete", unread), "Condition": ("complete", unread)})
+    charts.add(person, [charts.diagnosis("Migraine", "2024-03-07", about_headache=True)])
+    sign_in(looks.page, live_server, alice)
+    looks.at("history-in-part", address(live_server, person))
+    expect(looks.page.locator("#allergies")).to_contain_text(f"May be incomplete: {unread}.")
+    expect(looks.page.locator("#allergies")).not_to_contain_text("Nothing on file")
+    expect(looks.page.locator(".allergy")).to_contain_text("Allergies unavailable")
+    looks.page.goto(f"{live_server.url}/patients/{person.pk}/print/")
+    shoot(looks.page, f"print-in-part-{looks.size['width']}")

@@ -5,6 +5,7 @@ import threading
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -13,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections
 from django.utils import timezone
 
-from emr import calls, discovery, doctor, hints, tasks
+from emr import calls, discovery, doctor, hints, tasks, tokens
 from emr.doctor import reports
 from emr.models import Connection, DoctorReport, JwksHit, Practice
 from emr.pulling import waiting
@@ -61,6 +62,19 @@ def test_a_healthy_connection_is_found_well_in_order_and_within_its_calls(well: 
     connection = fresh(well)
     assert (connection.state, connection.reason_code) == ("active", "")
     assert connection.active_at is not None
+
+
+def test_the_token_of_a_self_test_is_interactive(well: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    mint = tokens._mint
+
+    def minted(*args: Any, interactive: bool) -> Any:
+        asked.append(interactive)
+        return mint(*args, interactive=interactive)
+
+    monkeypatch.setattr(tokens, "_mint", minted)
+    assert examined(well).healthy
+    assert asked == [True]
 
 
 def test_the_quick_check_spends_two_calls_and_keeps_no_report(well: Stage) -> None:
@@ -146,7 +160,7 @@ def test_a_token_that_opens_no_data_stops_the_connection(well: Stage) -> None:
 
 
 def test_a_spent_minute_says_nothing_about_the_connection(well: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(connection: Connection) -> None:
+    def refuse(connection: Connection, **_: bool) -> None:
         raise calls.OverBudget(12)
 
     monkeypatch.setattr("emr.calls.spend", refuse)

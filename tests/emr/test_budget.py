@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 import redis
 
+from emr import budget as budgets
+from emr import calls, discovery, tokens
 from emr.budget import Budget, DatabaseBudget, RedisBudget, seconds_to_next_minute
+from emr.models import Connection
+from tests.emr.conftest import Connect
 
 ROOT = Path(__file__).resolve().parents[2]
 REDIS_URL = os.environ.get("TEST_REDIS_URL", "")
@@ -57,6 +61,21 @@ def test_the_last_calls_are_held_back_for_what_somebody_waits_for(budget: Budget
     assert [take(interactive=True) for _ in range(2)] == [0, 0]
     assert 55 < take(interactive=True) <= 61
     assert budget.used("sandbox:AAAAAA", window=61) == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_token_that_somebody_waits_for_comes_out_of_the_calls_held_back(connect: Connect) -> None:
+    connection, _ = connect(patients=1)
+    connection = Connection.objects.select_related("practice", "registration").get(pk=connection.pk)
+    profile = connection.profile
+    used = {"limit": profile.calls_per_window, "window": 61, "held_back": profile.calls_held_back}
+    with calls.door_to(connection) as door:
+        discovery.configuration(connection, door)
+        while budgets.shared().take(connection.budget_key, **used) == 0:
+            pass
+        with pytest.raises(calls.OverBudget):
+            tokens.system_access(connection, door)
+        assert tokens.system_access(connection, door, interactive=True).bearer
 
 
 def test_calls_that_come_free_are_the_waiting_persons_first(budget: Budget) -> None:

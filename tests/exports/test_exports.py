@@ -102,6 +102,7 @@ def absences(practice_a: Practice) -> Patient:
         "Procedure": ("not-supported", ""),
         "MedicationRequest": ("not-fetched", "timed out"),
         "AllergyIntolerance": ("complete", ""),
+        "Encounter": ("complete", "A record cannot be read"),
     }
     charts.enrol(person, outcomes)
     coding = {"system": "http://snomed.info/sct", "code": "716186003"}
@@ -109,7 +110,7 @@ def absences(practice_a: Practice) -> Patient:
     return person
 
 
-def test_table_tells_the_five_absences(alice: User, absences: Patient) -> None:
+def test_table_tells_the_six_absences(alice: User, absences: Patient) -> None:
     told = {
         row["title"]: (row["status"], row["details"]) for row in table(alice, absences) if row["kind"] == "completeness"
     }
@@ -119,10 +120,14 @@ def test_table_tells_the_five_absences(alice: User, absences: Patient) -> None:
     assert told["Procedures (Procedure)"][0] == "Not supported here"
     assert told["Medication orders (MedicationRequest)"][0] == "Not fetched"
     assert "timed out" in told["Medication orders (MedicationRequest)"][1]
-    assert "Not included: MedicationRequest (not fetched: timed out)" in exported(alice, absences, "csv")
+    assert told["Visits (Encounter)"][0] == "May be incomplete"
+    assert "May be incomplete: A record cannot be read." in told["Visits (Encounter)"][1]
+    text = exported(alice, absences, "csv")
+    assert "Not included: MedicationRequest (not fetched: timed out)" in text
+    assert "May be incomplete: Encounter." in text
 
 
-def test_bundle_tells_the_five_absences(alice: User, absences: Patient) -> None:
+def test_bundle_tells_the_six_absences(alice: User, absences: Patient) -> None:
     bundle = json.loads(exported(alice, absences, "fhir"))
     outcome = bundle["entry"][0]["resource"]
     assert outcome["resourceType"] == "OperationOutcome"
@@ -131,6 +136,7 @@ def test_bundle_tells_the_five_absences(alice: User, absences: Patient) -> None:
     assert of_type["Observation"] == ("warning", "forbidden")
     assert of_type["Procedure"] == ("warning", "not-supported")
     assert of_type["MedicationRequest"] == ("warning", "incomplete")
+    assert of_type["Encounter"] == ("warning", "incomplete")
     assert said["Condition: Nothing on file: the EMR sent a complete, empty list."] == ("information", "informational")
     assert any(text.startswith("No known allergies.") for text in said)
     assert any(text.startswith("As of 21-Nov-2026 22:10 from") for text in said)

@@ -42,6 +42,20 @@ TITLES = [
     ("stated none earlier, now barred", [NKA], "not permitted", "Allergies unavailable", "Received earlier"),
 ]
 
+IN_PART = "The EMR's list did not come whole"
+PARTIAL = [
+    ("nothing beside what cannot be read", [], "Allergies unavailable", IN_PART),
+    ("stated none beside it", [NKA], "Allergies unavailable", f"{IN_PART}. Received: no known allergies"),
+    ("a real one beside it", [PENICILLIN], "Known allergies", IN_PART),
+]
+
+
+@pytest.mark.parametrize("case", PARTIAL, ids=lambda case: case[0])
+def test_what_could_not_be_read_may_be_an_allergy(case: tuple[str, list[AllergyFact], str, str]) -> None:
+    _, entries, title, detail = case
+    found = status(entries, "may be incomplete")
+    assert (found.title, found.detail) == (title, detail)
+
 
 @pytest.mark.parametrize("case", TITLES, ids=lambda case: case[0])
 def test_allergy_title(case: tuple[str, list[AllergyFact], str, str, str]) -> None:

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,11 @@ SECTIONS = {
         pytest.param(("not-permitted", ""), "Not permitted: the EMR does not let this connection", id="not permitted"),
         pytest.param(("not-supported", "HTTP 404"), "Not supported here: HTTP 404.", id="not supported"),
         pytest.param(("not-fetched", "timed out."), "Not fetched yet: timed out.", id="not fetched"),
+        pytest.param(
+            ("complete", "A record cannot be read (FHIR_BAD_RESOURCE)"),
+            "May be incomplete: A record cannot be read (FHIR_BAD_RESOURCE).",
+            id="read in part",
+        ),
         pytest.param(None, "Not fetched yet: ", id="never asked"),
     ],
 )
@@ -214,6 +220,41 @@ def test_earlier_rows_of_a_failed_type_say_when_they_were_confirmed(alice: User,
     assert "May be incomplete. Not fetched yet: HTTP 500. What is shown was confirmed 21-Nov-2026 22:10." in words(
         read(alice, person)
     )
+
+
+UNREAD = "A record cannot be read (FHIR_BAD_RESOURCE)"
+
+
+def test_nothing_beside_what_cannot_be_read_is_never_called_nothing(alice: User, practice_a: Practice) -> None:
+    person = charts.patient(practice_a)
+    charts.enrol(person, dict.fromkeys(SECTIONS, ("complete", UNREAD)))
+    page = read(alice, person)
+    text = words(page).replace("Nothing on file is dated since then", "")
+    for said in ("Nothing on file", "complete, empty list", "Every kind of record", "records asked for are included"):
+        assert said not in text
+    assert '<a href="#allergies">Allergies unavailable</a>' in page
+    assert f"May be incomplete: {', '.join(sorted(SECTIONS))}." in text
+    assert f"May be incomplete: {UNREAD}." in text
+    assert "Not included: " not in text
+    assert of(person).completeness.as_of  # the lists came to their end, and are that fresh
+
+
+def test_rows_beside_what_cannot_be_read_carry_the_caution(alice: User, practice_a: Practice) -> None:
+    person = charts.patient(practice_a)
+    charts.enrol(person, {"AllergyIntolerance": ("complete", UNREAD), "Condition": ("complete", UNREAD)})
+    charts.add(person, [charts.allergy("Penicillin V"), charts.diagnosis("Migraine", "2024", about_headache=True)])
+    page = read(alice, person)
+    for section in ("diagnoses", "allergies"):
+        shown = page.partition(f'id="{section}"')[2].partition("</section>")[0]
+        assert f"May be incomplete: {UNREAD}." in words(f"<main>{shown}")
+
+
+def test_a_whole_list_of_another_connection_speaks_before_one_read_in_part(person: Patient) -> None:
+    known = of(person).completeness
+    whole = known.of("Condition")
+    partial = replace(whole, reason=UNREAD)
+    assert replace(known, states=(partial, whole)).of("Condition") == whole
+    assert replace(known, states=(partial,)).of("Condition").partial
 
 
 def test_patient_without_data_is_being_fetched(alice: User, practice_a: Practice) -> None:

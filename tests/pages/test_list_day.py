@@ -127,6 +127,15 @@ def test_some_patients_without_appointments_are_told(alice: User, practice_a: Pr
     assert "May be incomplete: appointments of some patients are not granted." in page
 
 
+def test_appointments_that_came_in_part_are_told(alice: User, practice_a: Practice) -> None:
+    person = charts.patient(practice_a)
+    charts.enrol(person, {"Appointment": ("complete", "A record cannot be read")})
+    listing.refresh(person)
+    page = signed_in(alice).get(address(practice_a)).content.decode()
+    assert "May be incomplete: appointments of some patients are only partly received." in page
+    assert "No schedule" not in page
+
+
 def test_schedule_gives_way_to_a_search_and_to_filters(alice: User, practice_a: Practice) -> None:
     client = signed_in(alice)
     for response in (client.post(address(practice_a), {"q": "ada"}), client.get(address(practice_a, "chronic=1"))):

@@ -80,6 +80,7 @@ def test_what_nobody_stated_is_not_zero(practice_a: Practice) -> None:
         ),
         pytest.param(("not-supported", ""), "Not supported here: the EMR does not offer it.", id="not offered"),
         pytest.param(("not-fetched", "timed out"), "Not fetched yet: timed out.", id="not fetched"),
+        pytest.param(("complete", "1 unreadable"), "May be incomplete: 1 unreadable.", id="read in part"),
     ],
 )
 def test_absences_in_their_own_words(alice: User, practice_a: Practice, outcome: tuple[str, str], said: str) -> None:

@@ -171,8 +171,8 @@ def test_a_run_looks_its_token_up_when_it_may_have_ended(
     asked: list[tokens.Access] = []
     find = tokens.system_access
 
-    def looked_up(*args: Any) -> tokens.Access:
-        found = find(*args)
+    def looked_up(*args: Any, **kwargs: Any) -> tokens.Access:
+        found = find(*args, **kwargs)
         asked.append(replace(found, fresh_until=timezone.now()) if ended else found)
         return asked[-1]
 

@@ -112,6 +112,23 @@ def test_a_refresh_during_a_pull_moves_the_patient_to_the_front(connect: Connect
     assert work(connection).items.count() == 3  # taken along, not fetched twice
 
 
+@pytest.mark.parametrize("waited_for", [True, False])
+def test_the_token_of_a_refresh_that_staff_wait_for_is_interactive(
+    connect: Connect, alice: User, monkeypatch: pytest.MonkeyPatch, waited_for: bool
+) -> None:
+    connection, control = connect(patients=1, page_size=1000)
+    enrol(connection, control)
+    if waited_for:
+        assert asking.refresh(connection.practice_id, control.patient_ids[0], alice)
+    taken: list[bool] = []
+    monkeypatch.setattr(
+        "emr.budget.DatabaseBudget.take", lambda self, key, **kw: taken.append(kw["interactive"]) or 0.0
+    )
+    work(connection)
+    assert len(taken) > 2  # discovery, token, searches
+    assert set(taken) == {waited_for}
+
+
 def test_a_refresh_of_a_patient_under_way_is_done_after_that(connect: Connect, alice: User) -> None:
     connection, control = connect(patients=1, page_size=1000)
     enrol(connection, control)

@@ -122,12 +122,14 @@ def test_waiting_for_calls_is_no_attempt(connect: Connect, alice: User, monkeypa
     assert waiting.look_ups_waiting() == []
 
 
-def test_the_search_itself_is_interactive(connect: Connect, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_search_and_what_it_needs_are_interactive(
+    connect: Connect, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     connection, control = connect(patients=1)
     taken: list[Any] = []
     monkeypatch.setattr("emr.budget.DatabaseBudget.take", lambda self, key, **kw: taken.append(kw["interactive"]) or 0)
     looked_up(ask(connection, somebody(control)[0], alice))
-    assert taken[-1] is True
+    assert taken == [True, True, True]  # discovery, token, search
 
 
 def test_one_worker_searches_and_old_look_ups_go(connect: Connect, alice: User) -> None:

@@ -404,6 +404,31 @@ def test_somebody_is_looked_up_without_a_name_in_any_address(connection: Connect
     assert "enrolled 1 person after a look-up" in details
 
 
+def test_polls_are_audited_when_they_show_something_else(connection: Connection, bob: User, alice: User) -> None:
+    """Each person's own: what one was shown says nothing of another."""
+    address = f"/practices/{connection.practice_id}/roster/"
+    row = LookUp.objects.create(practice=connection.practice, connection=connection, sought={"family": CANARY})
+    staff = {user: signed_in(user) for user in (bob, alice)}
+
+    def rows_after(user: User, *, polls: int = 0, loads: int = 0) -> int:
+        for _ in range(loads):
+            assert staff[user].get(address).status_code == 200
+        for _ in range(polls):
+            assert staff[user].get(address, headers={"HX-Request": "true"}).status_code == 200
+        return AuditEvent.objects.filter(action="roster", user=user, detail="saw 1 look-ups").count()
+
+    assert rows_after(bob, loads=1, polls=3) == 1
+    LookUp.objects.filter(pk=row.pk).update(
+        state="done", found=[{"fhir_id": FHIR_ID, "label": CANARY, "birth_date": "1989-03-07", "numbers": []}]
+    )
+    assert rows_after(bob, polls=3) == 2
+    assert rows_after(bob, loads=2) == 4
+    assert rows_after(bob, polls=2) == 4
+    assert rows_after(alice, polls=3) == 1
+    LookUp.objects.create(practice=connection.practice, connection=connection, sought={}, state="enrolled")
+    assert rows_after(alice, polls=1) == 1  # it is not shown
+
+
 def test_a_look_up_of_another_practice_enrols_nobody(connection: Connection, charlie: User, alice: User) -> None:
     row = LookUp.objects.create(
         practice=connection.practice, connection=connection, sought={}, found=[{"fhir_id": "p"}], state="done"

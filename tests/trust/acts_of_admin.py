@@ -3,7 +3,6 @@
 import uuid
 from typing import Any
 
-from django.contrib.auth.models import Group
 from django.db.models import Model
 
 from emr import keys
@@ -36,8 +35,6 @@ def row_of(stage: Stage, model: type[Model]) -> Any:
         return colleague(stage).user
     if model is Invitation:
         return invited(stage)[0]
-    if model is Group:
-        return Group.objects.create(name="Front office")
     if model is FhirUser:
         return fhir_user(stage)
     if model is IdentityProvider:
@@ -239,6 +236,7 @@ PEOPLE = [
     Act(at(Practice, CHANGE), CONFIGURED, changing(Practice, name="Birch and Sons"), ROOT),
     Act(at(Practice, CHANGE), ("configuration B -", "membership B -"), joining_in_the_inline, ROOT, "add a member"),
     Act(at(User, CHANGE), MEMBER_OF_NONE, changing(User, full_name="Another Name"), ROOT),
+    Act(at(User, CHANGE), ("membership - -", "sessions B -"), changing(User, is_staff="on"), ROOT, "enter the admin"),
     Act(at(User, CHANGE), ("membership - -", "sessions B -", "membership B -"), of_own_inline(role="clinician"), ROOT,
         "change a role"),
     Act(at(User, CHANGE), ("membership - -", "sessions B -", "membership B -"), of_own_inline(DELETE="on"), ROOT,
@@ -251,10 +249,6 @@ PEOPLE = [
     Act(at(Invitation, DELETE), MEMBER, deleting(Invitation), ROOT),
     Act(at(Invitation), MEMBER, choosing(Invitation, "delete_selected"), ROOT, "delete_selected"),
     Act(at(Invitation), MEMBER, choosing(Invitation, "send_again"), ROOT, "send_again"),
-    Act(at(Group, "add/"), MEMBER_OF_NONE, adding(Group, {"name": "Front office"}), ROOT),
-    Act(at(Group, CHANGE), MEMBER_OF_NONE, changing(Group, name="Back office"), ROOT),
-    Act(at(Group, DELETE), MEMBER_OF_NONE, deleting(Group), ROOT),
-    Act(at(Group), MEMBER_OF_NONE, choosing(Group, "delete_selected"), ROOT, "delete_selected"),
 ]  # fmt: skip
 
 ACTS = [*CONNECTIONS, *OURS, *PEOPLE]

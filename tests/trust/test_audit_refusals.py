@@ -9,7 +9,8 @@ from django.core.cache import cache
 from django.test import Client
 
 from emr import tasks, visits
-from emr.models import AuditEvent, Membership, Practice, Pull, User
+from emr.admin import scoping
+from emr.models import AuditEvent, Connection, Membership, Practice, Pull, User
 from patients.models import Patient
 from tests.conftest import member, signed_in
 from tests.pages import charts
@@ -71,6 +72,58 @@ def test_what_is_not_theirs_is_refused_and_written_down(
     wanted = person.pk if "{a}" in address else person.practice_id
     assert refused() == [("BBBBBB", "stranger@example.org", wanted, said)]
     assert AuditEvent.objects.get(action="access-refused").address == "203.0.113.9"
+
+
+# In Django's admin, by the admin of practice B: method, address ({a}: a connection of A), status, what the row says.
+IN_THE_ADMIN = [
+    ("another practice's row", "get", "/admin/emr/connection/{a}/change/", 302,
+     "GET admin:emr_connection_change: not theirs, or not there"),
+    ("a change of it", "post", "/admin/emr/connection/{a}/change/", 302,
+     "POST admin:emr_connection_change: not theirs, or not there"),
+    ("a page of ours about it", "get", "/admin/emr/connection/{a}/checklist/", 404,
+     "GET admin:emr_connection_checklist: not theirs, or not there"),
+    ("a button of it", "post", "/admin/emr/connection/{a}/do/test/", 404,
+     "POST admin:emr_connection_act: not theirs, or not there"),
+    ("the operator's keys", "get", "/admin/emr/signingkey/", 403,
+     "GET admin:emr_signingkey_changelist: not theirs, or not there"),
+    ("a lookup", "get", "/admin/emr/resource/?body__contains=Smith", 400,
+     "GET admin:emr_resource_changelist: asked what the page does not offer"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "status", "said"), [row[1:] for row in IN_THE_ADMIN], ids=[row[0] for row in IN_THE_ADMIN]
+)
+def test_what_the_admin_refuses_is_written_down(
+    practice_a: Practice, practice_b: Practice, method: str, address: str, status: int, said: str
+) -> None:
+    link = Rows(practice_a).of(Connection)
+    person = member("admin.b@example.org", practice_b, Membership.Role.ADMIN)
+    person.user_permissions.set(scoping.permissions())
+    User.objects.filter(pk=person.pk).update(is_staff=True)
+    answer = getattr(signed_in(User.objects.get(pk=person.pk)), method)(address.format(a=link.pk))
+    assert answer.status_code == status
+    assert refused() == [("BBBBBB", person.email, link.pk if "{a}" in address else None, said)]
+    assert "Smith" not in str(refused())
+
+
+def test_of_a_superuser_lookups_alone_are_written_down(practice_b: Practice) -> None:
+    root = signed_in(User.objects.create_superuser("root@example.org", "correct horse battery"))
+    assert root.get(f"/admin/emr/connection/{uuid.uuid4()}/change/").status_code == 302
+    assert root.get(f"/admin/emr/connection/{uuid.uuid4()}/checklist/").status_code == 404
+    assert refused() == []
+    assert root.get("/admin/emr/user/?password__startswith=md5").status_code == 400
+    said = "GET admin:emr_user_changelist: asked what the page does not offer"
+    assert refused() == [(None, "root@example.org", None, said)]
+
+
+def test_the_admins_refusals_are_limited_like_others(practice_b: Practice, later: list[Any]) -> None:
+    root = User.objects.create_superuser("root@example.org", "correct horse battery")
+    client = signed_in(root)
+    for _ in range(LIMIT + 3):
+        client.get("/admin/emr/user/?password__startswith=md5")
+    assert len(refused()) == LIMIT
+    assert later == [(visits.TASK, 65, str(root.pk), 1, "denied")]
 
 
 def test_whoever_belongs_to_no_practice_is_in_the_chain_of_none(person: Patient) -> None:
