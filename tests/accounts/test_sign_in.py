@@ -118,10 +118,11 @@ def test_the_limit_of_an_address_is_not_reset_by_a_header_it_sends(alice: User) 
 
 
 def test_limits_lie_in_the_cache_all_processes_share(alice: User) -> None:
+    before = set(_cache_keys())  # rows that ran out lie there until they are in the way
     for number in range(3):
         give_password(Client(), password=f"wrong {number}")
     other = caches.create_connection("default")  # as another process has it
-    keys = [key for key in _cache_keys() if "login_failed" in key]
+    keys = [key for key in set(_cache_keys()) - before if "login_failed" in key]
     assert keys
     assert all(other.get(key) for key in keys)
 

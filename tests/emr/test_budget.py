@@ -102,13 +102,13 @@ def test_a_reserve_as_large_as_the_limit_leaves_the_background_one_call(budget: 
 
 def test_the_wait_is_until_the_oldest_call_in_the_way_leaves(budget: Budget) -> None:
     for _ in range(3):
-        assert budget.take("sandbox:AAAAAA", limit=3, window=0.6) == 0
-        time.sleep(0.1)
-    wait = budget.take("sandbox:AAAAAA", limit=3, window=0.6)
-    assert 0.15 < wait <= 0.3
+        assert budget.take("sandbox:AAAAAA", limit=3, window=2.4) == 0
+        time.sleep(0.3)
+    wait = budget.take("sandbox:AAAAAA", limit=3, window=2.4)
+    assert 0.8 < wait <= 1.5
     time.sleep(wait + 0.02)
-    assert budget.take("sandbox:AAAAAA", limit=3, window=0.6) == 0
-    assert budget.take("sandbox:AAAAAA", limit=3, window=0.6) > 0
+    assert budget.take("sandbox:AAAAAA", limit=3, window=2.4) == 0
+    assert budget.take("sandbox:AAAAAA", limit=3, window=2.4) > 0
 
 
 def test_a_block_holds_what_somebody_waits_for_too(budget: Budget) -> None:
@@ -163,9 +163,10 @@ def test_spread_calls_go_out_evenly_and_fill_the_window(budget: Budget) -> None:
     while time.monotonic() - began < 1.9:
         if budget.take("sandbox:AAAAAA", limit=10, window=1.0, spread=True, patience=0.5) == 0:
             at.append(time.monotonic() - began)
-    assert 19 <= len(at) <= 22
-    assert all(later - sooner > 0.93 for sooner, later in zip(at, at[10:], strict=False))
-    assert all(later - sooner > 0.13 for sooner, later in zip(at, at[2:], strict=False))
+    assert 18 <= len(at) <= 22
+    # As this process wakes: on a machine that does much else, a call is noted late, and the next one not.
+    assert all(later - sooner > 0.85 for sooner, later in zip(at, at[10:], strict=False))
+    assert all(later - sooner > 0.07 for sooner, later in zip(at, at[2:], strict=False))
 
 
 def test_a_turn_within_patience_is_waited_for_and_a_later_one_is_not_counted(budget: Budget) -> None:
