@@ -106,7 +106,9 @@ class Entry(Row):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["source", "ordinal"], name="one_entry_per_source_and_ordinal")]
-        indexes = [models.Index(fields=["patient", "kind", "-date"], name="entries_of_patient")]
+        # The practice too, although a patient has one: SQLite would else take the index of that column alone, and go
+        # through all of a practice's entries for each patient.
+        indexes = [models.Index(fields=["patient", "practice", "kind", "-date"], name="entries_of_patient")]
         verbose_name_plural = "entries"
 
     def __str__(self) -> str:
