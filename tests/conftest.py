@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.test import Client
 
@@ -38,6 +39,7 @@ def flushing_leaves_what_migrations_made() -> Any:
 
     def emptied(verbosity: int, interactive: bool, database: str) -> None:
         walls.build(database)
+        cache.clear()  # its table is no model's: what one test counted of sign-ins would refuse those of a later one
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BaseDatabaseOperations, "execute_sql_flush", lifted)
