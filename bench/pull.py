@@ -19,7 +19,7 @@ def figures() -> Iterator[Figure]:
         yield from call_figures()
         with part("bench.pull_bulk", "bulk_figures") as memory:
             yield from memory
-        with part("bench.pull_scale", "scale_figures") as scale:
+        with part("bench.pull_scale", "scale_figures", "400") as scale:
             yield from scale
         for found in kinds:
             yield from found

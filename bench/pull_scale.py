@@ -1,10 +1,8 @@
 """A practice of many patients, stored and projected, and a second pull in which nothing has changed (figures 7 and 8).
 
-BENCH_PATIENTS sets the size (5000 for the whole of figure 8, which takes about half an hour on two cores); a tenth of
-it is what its cost is compared with.
+A tenth of the patients is what the cost of all is compared with.
 """
 
-import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,15 +14,15 @@ from unittest.mock import patch
 from bench import pull_charts
 from bench.apart import highest_memory
 from bench.figure import Figure
-from bench.practice import Bench, practice, rows, without_broker, work
+from bench.practice import Bench, practice, without_broker, work
 from bench.pull_peers import SERVER
 from bench.pull_place import bearer
 from emr import schedule, store, validate
-from emr.models import Connection, Sweep
+from emr.models import Connection, Resource, Sweep
 from emr.pulling import asking
+from headachemd.celery import collect_seldom
 from patients.models import Entry
 
-PATIENTS = int(os.environ.get("BENCH_PATIENTS", "400"))
 LATER = 1000.0
 
 
@@ -36,10 +34,12 @@ class Cost:
     entries: int
 
 
-def scale_figures() -> Iterator[Figure]:
-    """Runs in a process of its own (bench.apart)."""
+def scale_figures(size: str) -> Iterator[Figure]:
+    """size: how many patients. Runs in a process of its own (bench.apart)."""
+    count = int(size)
+    collect_seldom()  # as a worker does when it starts
     cost: dict[int, Cost] = {}
-    for patients in (10, PATIENTS // 10, PATIENTS):  # the first warms up
+    for patients in (10, count // 10, count):  # the first warms up
         with tempfile.TemporaryDirectory() as folder:
             pull_charts.write(Path(folder), patients)
             with practice(*SERVER, profile="generic", data=Path(folder)) as bench, without_broker(unlimited=True):
@@ -48,16 +48,16 @@ def scale_figures() -> Iterator[Figure]:
                 bearer(bench)
                 bench.post("clock", {"seconds": LATER})
                 cost[patients] = _pulled(bench)
-                if patients == PATIENTS:
+                if patients == count:
                     again = list(_again(bench, cost[patients]))
-    few, many = cost[PATIENTS // 10], cost[PATIENTS]
+    few, many = cost[count // 10], cost[count]
     each = {n: one.cpu / one.resources * 1e6 for n, one in cost.items()}
-    told = f"{PATIENTS} patients: {many.resources} resources, {many.entries} entries, {many.wall:.0f} s"
-    yield Figure(f"{told}: resources missed", PATIENTS * pull_charts.EACH - many.resources, "", 0)
-    yield Figure(f"CPU a resource pulled, validated, stored and projected, of {PATIENTS} patients",
-                 round(each[PATIENTS]), "µs")  # fmt: skip
-    ratio = round(each[PATIENTS] / (few.cpu / few.resources * 1e6), 2)
-    yield Figure(f"the same, to that of {PATIENTS // 10} patients", ratio, "×", 1.2)
+    told = f"{count} patients: {many.resources} resources, {many.entries} entries, {many.wall:.0f} s"
+    yield Figure(f"{told}: resources missed", count * pull_charts.EACH - many.resources, "", 0)
+    yield Figure(f"CPU a resource pulled, validated, stored and projected, of {count} patients",
+                 round(each[count]), "µs")  # fmt: skip
+    ratio = round(each[count] / (few.cpu / few.resources * 1e6), 2)
+    yield Figure(f"the same, to that of {count // 10} patients", ratio, "×", 1.2)
     yield from again
     yield Figure("memory of the worker at its highest", round(highest_memory()), "MB", 300)
 
@@ -71,7 +71,8 @@ def _pulled(bench: Bench) -> Cost:
     work(bench, seconds=3000)
     spent = time.process_time() - cpu, time.perf_counter() - wall
     owner = bench.connection.practice
-    return Cost(*spent, len(rows(bench.connection)), Entry.objects.filter(patient__practice=owner).count())
+    kept = Resource.objects.filter(practice=owner).count()
+    return Cost(*spent, kept, Entry.objects.filter(patient__practice=owner).count())
 
 
 def _again(bench: Bench, first: Cost) -> Iterator[Figure]:
