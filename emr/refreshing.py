@@ -141,7 +141,7 @@ def _claimed(row: Grant, started_at: datetime) -> Iterator[None]:
     except calls.OverBudget:
         holding.update(**free)
         raise
-    except BaseException:
+    except BaseException:  # a worker told to end as well: whether the server has answered is not known
         holding.update(**free, **_lost(timezone.now()))
         raise
 

@@ -81,7 +81,7 @@ def system_access(connection: Connection, door: Door, *, interactive: bool = Fal
         raise TokenBusy
     try:
         answer = _mint(connection, door, scope, interactive=interactive)
-    except BaseException:
+    except BaseException:  # a worker told to end as well: others need not wait for the claim's life
         SystemToken.objects.filter(pk=token.pk, claimed_at=now).update(claimed_at=None)
         raise
     return _persist(token, answer, scope)

@@ -1,5 +1,6 @@
 """The sandbox on a socket: HTTP/1.1 with keep-alive, over TLS where asked, one thread a connection."""
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -171,16 +172,15 @@ class Sandbox:
 
     def start(self) -> Self:
         """Binds, loads the charts and serves."""
-        server = _Server((self.config.host, self.config.port))
-        try:
+        with contextlib.ExitStack() as undo:
+            server = _Server((self.config.host, self.config.port))
+            undo.callback(server.server_close)
             scheme = "http"
             if self.config.certificate is not None:
                 server.serve_tls(self.config.certificate)
                 scheme = "https"
             server.state = SandboxState(self.config, f"{scheme}://{self.config.host}:{server.server_port}")
-        except BaseException:
-            server.server_close()
-            raise
+            undo.pop_all()
         self._server = server
         self._thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), name="sandbox")
         self._thread.start()

@@ -12,6 +12,8 @@ from urllib.parse import parse_qsl
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from emr.wire import id_token
+
 CLIENT_ID, CLIENT_SECRET = "clinic-app", "canary-provider-secret"
 
 
@@ -74,3 +76,13 @@ def running() -> Iterator[Provider]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def trusted(settings: Any) -> Iterator[Provider]:
+    """A running one that may be asked without TLS; what was remembered of other tests' keys is forgotten."""
+    id_token.KEYS.clear()
+    with running() as provider:
+        settings.INSECURE_FHIR_HOSTS = frozenset({provider.issuer.split("/")[2]})
+        yield provider
+    id_token.KEYS.clear()

@@ -13,7 +13,6 @@ from django.test import Client
 from django.urls import reverse
 
 from emr.models import AuditEvent, ExternalIdentity, IdentityProvider, Membership, Practice, User
-from emr.wire import id_token
 from tests.accounts import provider as clinic
 from tests.accounts.doors import code, enrolled, give_code
 from tests.accounts.provider import CLIENT_ID, CLIENT_SECRET, Provider
@@ -22,11 +21,8 @@ from tests.conftest import signed_in
 
 @pytest.fixture
 def idp(settings: Any) -> Iterator[Provider]:
-    id_token.KEYS.clear()
-    with clinic.running() as running:
-        settings.INSECURE_FHIR_HOSTS = frozenset({running.issuer.split("/")[2]})
-        yield running
-    id_token.KEYS.clear()
+    with clinic.trusted(settings) as provider:
+        yield provider
 
 
 @pytest.fixture

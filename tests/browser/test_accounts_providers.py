@@ -11,7 +11,6 @@ from playwright.sync_api import Page, Request, Route, expect
 from pytest_django.live_server_helper import LiveServer
 
 from emr.models import AuditEvent, ExternalIdentity, IdentityProvider, Practice, User
-from emr.wire import id_token
 from tests.accounts import provider as clinic
 from tests.accounts.doors import code, enrolled
 from tests.accounts.provider import CLIENT_ID, CLIENT_SECRET, Provider
@@ -22,12 +21,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def idp(settings: Any, live_server: LiveServer) -> Iterator[Provider]:
-    id_token.KEYS.clear()
     settings.PUBLIC_URL = live_server.url
-    with clinic.running() as running:
-        settings.INSECURE_FHIR_HOSTS = frozenset({running.issuer.split("/")[2]})
-        yield running
-    id_token.KEYS.clear()
+    with clinic.trusted(settings) as provider:
+        yield provider
 
 
 @pytest.fixture

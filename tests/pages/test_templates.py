@@ -129,7 +129,7 @@ def test_missing_page_has_our_frame(alice: User) -> None:
     assert heading(answer.content.decode()) == ["Page not found"]
 
 
-@pytest.mark.parametrize("name", ["403.html", "404.html", "403_csrf.html", "500.html"])
+@pytest.mark.parametrize("name", ["400.html", "403.html", "404.html", "403_csrf.html", "413.html", "500.html"])
 def test_error_page_renders_without_context(name: str) -> None:
     assert len(heading(get_template(name).render())) == 1
 
