@@ -18,7 +18,7 @@ from emr import schedule, signals
 from emr.models import Sweep
 from headachemd.celery import collect_seldom
 
-PATIENTS, ROUNDS = 200, 2
+PATIENTS, ROUNDS = 200, 3
 SERVER = ("--mode", "generic", "--limit", "1000000", "--token-life", "36000")
 SCOPES = " ".join(f"system/{kind}.rs" for kind in pull_charts.TYPES)
 PROGRAMS = ("requests_loop", "with_fhirclient", "with_fhirpy")

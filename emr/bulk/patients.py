@@ -1,7 +1,6 @@
 """Some patients of an export, once all its files are stored: what is gone, how each type stands, and who must hear."""
 
 import time
-from datetime import datetime
 
 from django.db import transaction
 from django.utils import timezone
@@ -12,7 +11,9 @@ from emr.bulk.opening import DUE_REASON
 from emr.bulk.steps import Step
 from emr.bulk.verdicts import Outcome, Verdict
 from emr.models import BulkItem, BulkSeen, Enrolment, Resource, TypeOutcome
+from emr.pulling import outcomes
 from emr.pulling.holds import Postponed
+from emr.pulling.outcomes import Said
 
 # So many patients are told of between two commits; a history takes some 50 ms to rebuild.
 BATCH = 25
@@ -92,7 +93,6 @@ class PatientsStep(Step):
 
     def _record(self, batch: list[Enrolment], types: dict[str, Verdict]) -> None:
         """One outcome for each patient and type; a change of it is one that histories show."""
-        now = timezone.now()
         keys = [enrolment.pk for enrolment in batch]
         said = {
             (pk, kind): told
@@ -106,21 +106,11 @@ class PatientsStep(Step):
             for kind, verdict in types.items()
             if said.get((enrolment.pk, kind)) != [verdict.outcome, verdict.reason, verdict.code]
         }
-        for complete in (True, False):
-            rows = [
-                _row(enrolment, kind, verdict, now)
-                for enrolment in batch
-                for kind, verdict in types.items()
-                if (verdict.outcome == Outcome.COMPLETE) is complete
-            ]
-            written = ["outcome", "reason", "code", "attempted_at"] + ["confirmed_at"] * complete
-            TypeOutcome.objects.bulk_create(
-                rows,
-                batch_size=100,
-                update_conflicts=True,
-                unique_fields=["enrolment", "resource_type"],
-                update_fields=written,
-            )
+        outcomes.record(
+            Said(enrolment.pk, kind, verdict.outcome, verdict.reason, verdict.code)
+            for enrolment in batch
+            for kind, verdict in types.items()
+        )
         Enrolment.objects.filter(pk__in=changed).update(untold=True)
 
     def _due_again(self, batch: list[Enrolment], types: dict[str, Verdict]) -> None:
@@ -153,11 +143,3 @@ class PatientsStep(Step):
                 untold=True,
             )
         )
-
-
-def _row(enrolment: Enrolment, kind: str, verdict: Verdict, now: datetime) -> TypeOutcome:
-    confirmed = now if verdict.outcome == Outcome.COMPLETE else None
-    return TypeOutcome(
-        enrolment=enrolment, resource_type=kind, outcome=verdict.outcome, reason=verdict.reason, code=verdict.code,
-        attempted_at=now, confirmed_at=confirmed,
-    )  # fmt: skip
