@@ -3,6 +3,7 @@
 A tenth of the patients is what the cost of all is compared with.
 """
 
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -33,13 +34,23 @@ class Cost:
     resources: int
     entries: int
 
+    @property
+    def each(self) -> float:
+        """µs of CPU a resource."""
+        return self.cpu / self.resources * 1e6
+
 
 def scale_figures(size: str) -> Iterator[Figure]:
     """size: how many patients. Runs in a process of its own (bench.apart)."""
     count = int(size)
     collect_seldom()  # as a worker does when it starts
-    cost: dict[int, Cost] = {}
-    for patients in (10, count // 10, count):  # the first warms up
+    few: list[float] = []
+    for patients in (
+        10,
+        count // 10,
+        count,
+        count // 10,
+    ):  # the first warms up; the last says whether the machine changed
         with tempfile.TemporaryDirectory() as folder:
             pull_charts.write(Path(folder), patients)
             with practice(*SERVER, profile="generic", data=Path(folder)) as bench, without_broker(unlimited=True):
@@ -47,19 +58,20 @@ def scale_figures(size: str) -> Iterator[Figure]:
                 # assertion of ours is not yet good by a clock so far ahead.
                 bearer(bench)
                 bench.post("clock", {"seconds": LATER})
-                cost[patients] = _pulled(bench)
+                found = _pulled(bench)
+                if patients == count // 10:
+                    few.append(found.each)
                 if patients == count:
-                    again = list(_again(bench, cost[patients]))
-    few, many = cost[count // 10], cost[count]
-    each = {n: one.cpu / one.resources * 1e6 for n, one in cost.items()}
+                    many, again = found, list(_again(bench, found))
+                    memory = highest_memory()
     told = f"{count} patients: {many.resources} resources, {many.entries} entries, {many.wall:.0f} s"
     yield Figure(f"{told}: resources missed", count * pull_charts.EACH - many.resources, "", 0)
     yield Figure(f"CPU a resource pulled, validated, stored and projected, of {count} patients",
-                 round(each[count]), "µs")  # fmt: skip
-    ratio = round(each[count] / (few.cpu / few.resources * 1e6), 2)
-    yield Figure(f"the same, to that of {count // 10} patients", ratio, "×", 1.2)
+                 round(many.each), "µs")  # fmt: skip
+    told = f"the same, to that of {count // 10} patients (before {few[0]:.0f}, after {few[1]:.0f} µs)"
+    yield Figure(told, round(many.each / statistics.mean(few), 2), "×", 1.2)
     yield from again
-    yield Figure("memory of the worker at its highest", round(highest_memory()), "MB", 300)
+    yield Figure("memory of the worker at its highest", round(memory), "MB", 300)
 
 
 def _pulled(bench: Bench) -> Cost:
