@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE ?= 1
+# The same lists for every platform; with hashes in it, pip takes nothing from a list that is not exactly what was pinned.
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
 
@@ -30,6 +32,11 @@ demo-code: $(BIN)/.runtime ## the sign-in code of the demo's people, as an authe
 demo-reset: $(BIN)/.runtime ## forget the demo's data
 	@$(BIN)/python -m headachemd.demo --reset
 
+lock: ## pin anew what pyproject.toml names, with the hashes of all files (wants uv); delete a list to take newer versions
+	@uv pip compile $(LOCK) pyproject.toml -o requirements.txt
+	@uv pip compile $(LOCK) --group dev -c requirements.txt -o requirements-dev.txt
+	@uv pip compile $(LOCK) --group pdf -c requirements.txt -o requirements-pdf.txt
+
 test: $(BIN)/.dev ## every test: on SQLite, then on PostgreSQL and Redis where they are installed
 	@$(BIN)/python -m tests.everything
 
@@ -48,4 +55,4 @@ audit: $(BIN)/.dev ## dependencies, their licences, and published vulnerabilitie
 bench: $(BIN)/.dev ## measured figures beside their goals: make bench AREA=main
 	@$(BIN)/python -m bench $(AREA)
 
-.PHONY: audit help demo demo-check demo-code demo-reset test lint format types bench
+.PHONY: audit help lock demo demo-check demo-code demo-reset test lint format types bench

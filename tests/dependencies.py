@@ -54,11 +54,9 @@ class Part:
 
 
 def pinned(path: Path) -> dict[str, str]:
-    """Distribution to version, of each that a requirements file pins."""
-    found = (
-        re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==(\S+)", line) for line in path.read_text("utf-8").splitlines()
-    )
-    return {each[1]: each[2] for each in found if each}
+    """Distribution to version, of each that a requirements file pins; those of other platforms too."""
+    found = re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;]+)", path.read_text("utf-8"), re.MULTILINE)
+    return dict(found)
 
 
 def licences(told: PackageMetadata) -> tuple[str, ...]:
