@@ -4,6 +4,7 @@ Values in, dataclasses out; no database. The exchanges are those of SMART (`auth
 1.0 sections 3.1.2 and 3.1.3, Discovery 1.0 sections 4.2 and 4.3, RFC 8176 (amr).
 """
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,8 @@ from emr.wire.http import Door
 from emr.wire.token_endpoint import ClientAuthentication
 from emr.wire.wellknown import MAX_DOCUMENT, SmartConfiguration, confirmed_hosts, json_object, string
 
-SCOPE = "openid email"
+# profile: for preferred_username, which Entra ID sends for accounts without a mailbox's address in email.
+SCOPE = "openid email profile"
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
@@ -47,8 +49,9 @@ class Attempt:
 class Person:
     """Whom the provider has signed in.
 
-    email: "" when none is named, or said not to be verified. verified: the provider says that it is; some, Entra ID
-    among them, say nothing about it, and then it is a claim that anybody with a say there could have made.
+    email: "" when none is named, or said not to be verified. Without any, the name of their sign-in there if that is
+    an address: never verified. verified: the provider says that it is; some, Entra ID among them, say nothing about
+    it, and then it is a claim that anybody with a say there could have made.
     """
 
     issuer: str
@@ -130,12 +133,18 @@ def _allowed(client: Client) -> Collection[str]:
 
 def _person(claims: dict[str, Any]) -> Person:
     amr = claims.get("amr")
-    said = claims.get("email_verified")
-    email = string(claims.get("email")) if said is True or "email_verified" not in claims else None
+    said, email = claims.get("email_verified"), string(claims.get("email"))
+    named = email or _address_like(claims.get("preferred_username"))
     return Person(
         issuer=str(claims["iss"]),
         subject=str(claims["sub"]),
-        email=email or "",
-        verified=said is True,
+        email=named if said is True or "email_verified" not in claims else "",
+        verified=said is True and bool(email),
         by_mfa=isinstance(amr, list) and "mfa" in amr,
     )
+
+
+def _address_like(claim: Any) -> str:
+    """OpenID Connect Core 1.0, section 5.1: preferred_username may be any text, and is proof of nothing."""
+    text = string(claim) or ""
+    return text if re.fullmatch(r"[^@\s]+@[^@\s]+", text) else ""

@@ -61,7 +61,11 @@ def test_a_member_signs_in_and_the_secret_goes_to_the_provider_alone(
 ) -> None:
     client = Client()
     sent = go(client, row)
-    assert (sent["response_type"], sent["scope"], sent["code_challenge_method"]) == ("code", "openid email", "S256")
+    assert (sent["response_type"], sent["scope"], sent["code_challenge_method"]) == (
+        "code",
+        "openid email profile",
+        "S256",
+    )
     assert CLIENT_SECRET not in str(sent)
     assert sent["redirect_uri"] == f"http://testserver/accounts/openid/{row.pk}/callback/"
     answer = come_back(client, row, idp)

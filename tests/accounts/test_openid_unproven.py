@@ -190,3 +190,42 @@ def test_the_code_waits_sealed(row: IdentityProvider, idp: Provider, alice: User
     from_entra(client, row, idp)
     assert mailed().replace(" ", "") not in str(dict(client.session))
     assert str(alice.pk) not in str(dict(client.session))
+
+
+def test_a_sign_in_name_that_is_an_address_stands_for_a_missing_email_and_is_proven_like_one(
+    row: IdentityProvider, idp: Provider, alice: User
+) -> None:
+    client = Client()
+    answer = from_entra(client, row, idp, email=None, preferred_username="Alice@example.org")
+    assert answer.headers["Location"] == page(row)
+    assert [letter.to for letter in mail.outbox] == [["alice@example.org"]]
+    assert not ExternalIdentity.objects.exists()
+    assert give(client, row, mailed()).status_code == 302
+    assert client.session["_auth_user_id"] == str(alice.pk)
+
+
+NAMES = {
+    "not an address": {"preferred_username": "alice"},
+    "two addresses": {"preferred_username": "alice@example.org bob@example.org"},
+    "not text": {"preferred_username": ["alice@example.org"]},
+    "none at all": {},
+    "beside an address said to be unverified": {
+        "email": "alice@example.org", "email_verified": False, "preferred_username": "alice@example.org",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("claims", NAMES.values(), ids=NAMES.keys())
+def test_a_sign_in_name_that_is_no_address_names_nobody(
+    row: IdentityProvider, idp: Provider, alice: User, claims: dict[str, Any]
+) -> None:
+    client = Client()
+    assert come_back(client, row, idp, **{"email": None, "email_verified": None} | claims).status_code == 403
+    assert mail.outbox == []
+
+
+def test_a_sign_in_name_is_never_verified(row: IdentityProvider, idp: Provider, alice: User) -> None:
+    client = Client()
+    told = {"email": None, "email_verified": True, "preferred_username": "alice@example.org"}
+    assert come_back(client, row, idp, **told).headers["Location"] == page(row)
+    assert not is_in(client)
