@@ -4,11 +4,12 @@ import logging
 from datetime import timedelta
 from uuid import UUID
 
+from django.db import OperationalError
 from django.utils import timezone
 
 from emr import calls, tokens
 from emr.models import Pull, WorkItem
-from emr.pulling import leases, population, probing, queue, together
+from emr.pulling import leases, population, probing, queue, room, together
 from emr.pulling.holds import Hold, LeaseLost, Postponed
 from emr.pulling.patient import Run
 
@@ -22,8 +23,12 @@ def run(item_id: UUID) -> None:
     for pk in (queue.ahead_of(item_id), item_id):
         item = leases.claim(pk) if pk else None
         if item is not None:
-            if not together.tell(item):
-                _run(item)
+            try:
+                if not together.tell(item):
+                    _run(item)
+            except OperationalError as error:
+                room.wait_for(item, error)
+                return  # the next item would meet the same, and cost a call
             queue.hint_next(item.pull_id)
 
 

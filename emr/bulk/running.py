@@ -4,7 +4,7 @@ import logging
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from emr import calls, doctor, fields, tokens
@@ -15,6 +15,7 @@ from emr.bulk.patients import PatientsStep
 from emr.bulk.steps import Step
 from emr.bulk.verdicts import words
 from emr.models import BulkItem, Pull
+from emr.pulling import room
 from emr.pulling.holds import LeaseLost, Postponed
 from emr.wire.bulk import Gone
 from emr.wire.http import TryAgain, WireError
@@ -45,6 +46,8 @@ def run(item_id: UUID) -> None:
         waiting.hand_back(item, wait.seconds)
     except LeaseLost:
         log.info("bulk item %s was taken over", item.pk)
+    except OperationalError as error:
+        room.wait_for(item, error, waiting.TASK)
 
 
 def _take(step: Step) -> None:

@@ -40,11 +40,15 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/]{16,}={0,2}")
 
 def plant(world: World) -> World:
     """A secret in every column for secrets; the names are there already."""
+    plant_in(world.rows["A"])
+    return world
+
+
+def plant_in(rows: Rows) -> None:
     for model, name in resealing.secret_fields():
-        row = world.rows["A"].of(model) if model in walls.walled() else Rows(world.rows["A"].practice).insert(model, {})
+        row = rows.of(model) if model in walls.walled() else Rows(rows.practice).insert(model, {})
         setattr(row, name, SECRET)
         models.Model.save_base(row, force_update=True)
-    return world
 
 
 def held(text: str) -> list[str]:

@@ -129,18 +129,8 @@ def sandbox_command(place: Place, charts: Charts) -> list[str]:
 
 def web_command(place: Place) -> list[str]:
     where = f"127.0.0.1:{place.web_port}"
-    return [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        "headachemd.wsgi",
-        "-b",
-        where,
-        "-w",
-        "2",
-        "--log-level",
-        "warning",
-    ]
+    how = ["-b", where, "-w", "2", "--log-level", "warning", "--no-control-socket"]
+    return [sys.executable, "-m", "gunicorn", "headachemd.wsgi", *how]
 
 
 def celery_command(role: str, *options: str) -> list[str]:
