@@ -48,7 +48,8 @@ def text_of(raw: bytes) -> str:
 def rows_of(text: str, needed: Callable[[set[str]], str]) -> Iterator[tuple[int, dict[str, str]]]:
     """(line, values by our column names) of each row that holds anything. Raises Unreadable.
 
-    line: as a text editor counts, the header being 1. Runs of blanks and line ends in a cell are one blank.
+    line: on which the row begins, as a text editor counts, the header being 1. Runs of blanks and line ends in a cell
+    are one blank.
     `needed`: what is missing among the columns found, "" when nothing is.
     """
     head = text[:4096].splitlines()[0] if text.strip() else ""
@@ -58,12 +59,14 @@ def rows_of(text: str, needed: Callable[[set[str]], str]) -> Iterator[tuple[int,
         header = _header(next(reader, []))
         if missing := needed(set(header)):
             raise Unreadable(missing)
+        line = reader.line_num + 1
         for count, cells in enumerate(reader, 1):
             if count > MOST_ROWS:
                 raise Unreadable(f"The list has more than {MOST_ROWS} rows. Bring it in parts.")
             values = {name: " ".join(cell.split()) for name, cell in zip(header, cells, strict=False) if name}
             if any(cell.strip() for cell in cells):
-                yield reader.line_num, values
+                yield line, values
+            line = reader.line_num + 1
     except csv.Error as error:
         raise Unreadable(f"Line {reader.line_num} cannot be read as CSV: {error}.") from None
 

@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
-from django.db.models import Count
+from django.db.models import Count, Max
 from django.utils import timezone
 
 from emr import budget, catalogue
 from emr.bulk import standing
-from emr.models import Connection, Pull, TypeOutcome, WorkItem
+from emr.models import BulkItem, Connection, Pull, TypeOutcome, WorkItem
 from emr.pulling import breaker, paths
 from emr.pulling.journey import Journey
 
@@ -19,6 +20,13 @@ Outcome = TypeOutcome.Outcome
 # The pace is that of the last minutes: longer than the window of the call limit, so that its bursts even out.
 PACE_OVER = timedelta(minutes=5)
 PACE_FROM = 3  # patients done; before, a pace says nothing
+# Without a sign of a worker for so long, none is at it: what waits is named to them again each half minute.
+SILENT = timedelta(minutes=3)
+# Of patients that a pull ended without, what it had not come to.
+_NEVER_ASKED = (
+    (WorkItem.State.CANCELLED, "The pull was cancelled"),
+    (WorkItem.State.FAILED, "Given up before this was asked"),
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,10 @@ class SweepLine:
 
 @dataclass(frozen=True)
 class Progress:
-    """A pull now. done, given_up, left: patients. ends_at: by the measured pace, None when none was measured."""
+    """A pull now. done, given_up, left: patients. ends_at: by the measured pace, None when none was measured.
+
+    silent_since: the last sign of a worker, if that is long ago and it takes one to go on.
+    """
 
     pull: Pull
     types: tuple[TypeLine, ...]
@@ -84,6 +95,7 @@ class Progress:
     calls_used: int
     calls_limit: int
     ends_at: datetime | None
+    silent_since: datetime | None
     waits_for: str
     sweeps: tuple[SweepLine, ...]
     path: str
@@ -94,9 +106,14 @@ class Progress:
         return self.done + self.given_up + self.cancelled + self.left
 
     @property
+    def state(self) -> str:
+        """The state in words: a pull that no worker is at does not run."""
+        return "Standing still" if self.silent_since else self.pull.get_state_display()
+
+    @property
     def spoken(self) -> str:
         """One line that changes seldom: a screen reader reads it out each time."""
-        return " ".join(part for part in (f"{self.pull.get_state_display()}{self._far}", self.waits_for) if part)
+        return " ".join(part for part in (f"{self.state}{self._far}", self.waits_for) if part)
 
     @property
     def _far(self) -> str:
@@ -133,6 +150,7 @@ def of(pull: Pull) -> Progress:
     items = Counter(dict(own.values_list("state").annotate(count=Count("pk")).order_by()))
     connection, profile = pull.connection, pull.connection.profile
     left = items[WorkItem.State.QUEUED]
+    silent_since = _silent_since(pull, connection)
     return Progress(
         pull=pull,
         types=tuple(_types(pull, items)),
@@ -143,7 +161,8 @@ def of(pull: Pull) -> Progress:
         calls_used=budget.shared().used(connection.budget_key, window=profile.window_seconds),
         calls_limit=profile.calls_per_window,
         ends_at=_ends_at(pull, left),
-        waits_for=_waits_for(pull, connection),
+        silent_since=silent_since,
+        waits_for=_waits_for(pull, connection, silent_since),
         sweeps=tuple(_sweeps(pull)),
         path=paths.choose(connection).words,
         export=standing.of(pull),
@@ -172,6 +191,8 @@ def _types(pull: Pull, items: Counter[str]) -> Iterator[TypeLine]:
         kind = counts.get(name, Counter())
         open_left = max(items[WorkItem.State.QUEUED] - kind["open"], 0)
         now = min(fetching[name], open_left)
+        never_asked = Counter({words: max(items[state] - kind[state], 0) for state, words in _NEVER_ASKED})
+        why = reasons.get(name, Counter()) + never_asked
         yield TypeLine(
             resource_type=name,
             queued=open_left - now,
@@ -180,8 +201,8 @@ def _types(pull: Pull, items: Counter[str]) -> Iterator[TypeLine]:
             fresh=max(items[WorkItem.State.DONE] - kind[WorkItem.State.DONE], 0),
             not_permitted=kind[Outcome.NOT_PERMITTED],
             not_supported=kind[Outcome.NOT_SUPPORTED],
-            not_fetched=kind[Outcome.NOT_FETCHED],
-            reasons=tuple((count, reason) for reason, count in reasons.get(name, Counter()).most_common(3)),
+            not_fetched=kind[Outcome.NOT_FETCHED] + never_asked.total(),
+            reasons=tuple((count, reason) for reason, count in why.most_common(3)),
         )
 
 
@@ -222,7 +243,20 @@ def _ends_at(pull: Pull, left: int) -> datetime | None:
     return now + (now - since) / done * left if done >= PACE_FROM else None
 
 
-def _waits_for(pull: Pull, connection: Connection) -> str:
+def _silent_since(pull: Pull, connection: Connection) -> datetime | None:
+    """Items taken, put off, done, or named to the workers (which a worker does, each tick) are signs of one."""
+    by_person = pull.state == Pull.State.PAUSED and pull.probe_at is None
+    if not pull.is_open or by_person or connection.state != Connection.State.ACTIVE:
+        return None
+    signs: list[datetime | None] = [pull.started_at, pull.hold_until, pull.probe_at]
+    names = ("lease_until", "not_before", "published_at", "finished_at")
+    for items in (pull.items.all(), BulkItem.objects.filter(job__pull=pull)):
+        signs += items.aggregate(*map(Max, names)).values()
+    last = max(sign for sign in signs if sign is not None)
+    return last if last < timezone.now() - SILENT else None
+
+
+def _waits_for(pull: Pull, connection: Connection, silent_since: datetime | None) -> str:
     """Why nothing moves, if so."""
     now = timezone.now()
     if not pull.is_open:
@@ -231,6 +265,9 @@ def _waits_for(pull: Pull, connection: Connection) -> str:
         why = f": {catalogue.explain(connection.reason_code).title}" if connection.reason_code else ""
         said = f"The connection is {connection.get_state_display().lower()}{why}."
         return f"{said} Nothing is fetched until it works again; an admin of this site sees what to do."
+    if silent_since is not None:
+        at = silent_since.astimezone(ZoneInfo(pull.practice.time_zone))
+        return f"No worker has been at it since {at:%d-%b-%Y %H:%M}. It goes on when one runs; tell who runs this site."
     if pull.state == Pull.State.PAUSED:
         return _paused(pull)
     if pull.probing:

@@ -18,6 +18,8 @@ from patients.wording import moment_words
 
 # Of an enrolment, beside `state()`.
 COLUMNS = ("asked_at", "pulled_at", "viewed_at", "connection__state")
+# A wish that no worker has seen for so long: they look each few seconds.
+UNSEEN = timedelta(minutes=3)
 # A look at a chart is noted once in so long: it only moves the patient up among those to be fetched.
 NOTED_FOR = timedelta(minutes=15)
 
@@ -34,12 +36,12 @@ class Fetching:
 
 
 def state() -> Case:
-    """Of an enrolment: running, queued or blank."""
+    """Of an enrolment: running, queued, asked (no worker has seen it yet) or blank."""
     queued = WorkItem.objects.filter(enrolment=OuterRef("pk"), state=WorkItem.State.QUEUED)
     return Case(
         When(Exists(queued.filter(lease_until__gt=timezone.now())), then=Value("running")),
         When(Exists(queued), then=Value("queued")),
-        When(asked_at__isnull=False, then=Value("queued")),
+        When(asked_at__isnull=False, then=Value("asked")),
         default=Value(""),
         output_field=CharField(),
     )
@@ -57,12 +59,15 @@ def standing(rows: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> Fetching | No
     words = _words(row["state"], row["pulled_at"], zone)
     if row["connection__state"] != Connection.State.ACTIVE and row["state"] != "running":
         words = f"{words} The connection to the EMR does not work at present; it is fetched when it does."
+    elif row["state"] == "asked" and row["asked_at"] < timezone.now() - UNSEEN:
+        since = moment_words(row["asked_at"], zone)
+        words = f"Asked for {since}; no worker has been at it since. It goes on when one runs; tell who runs this site."
     return Fetching(row["pk"], words, bool(row["state"]), noted)
 
 
 def _words(state: str, pulled_at: datetime | None, zone: ZoneInfo) -> str:
     if state == "running":
         return "Being fetched from the EMR now."
-    if state == "queued":
+    if state in {"queued", "asked"}:
         return "Asked for; waiting for its turn."
     return f"Last fetched {moment_words(pulled_at, zone)}." if pulled_at else "Not fetched yet."

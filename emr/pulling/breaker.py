@@ -69,9 +69,12 @@ def pause(pull_id: UUID) -> bool:
 
 def resume(pull_id: UUID) -> bool:
     """Go on at once, whoever or whatever paused it. False: it was not paused."""
+    now = timezone.now()
     resumed = Pull.objects.filter(pk=pull_id, state=Pull.State.PAUSED).update(
         state=Pull.State.RUNNING, probe_at=None, **CLOSED
     )
     if resumed:  # messages of before the pause found nothing to do
         WorkItem.objects.filter(pull_id=pull_id, state=WorkItem.State.QUEUED).update(published_at=None)
+        # Until now it was held: a long pause is no silence of the workers.
+        Pull.objects.filter(Q(hold_until=None) | Q(hold_until__lt=now), pk=pull_id).update(hold_until=now)
     return bool(resumed)

@@ -47,10 +47,14 @@ class Run(Hold):
         # come in this pull.
         since = self.item.pull.started_at if wanted_at is None else None
         by_population = paths.by_population(self.connection) if self._swept is None else self._swept
+        # Who comes soon does not wait for a list of everybody that went wrong.
+        soon = self.item.rank <= WorkItem.Rank.SOON
         swept = by_population.intersection(
             row.resource_type
             for row in known
-            if row.confirmed_at is not None and (since is None or row.confirmed_at >= since)
+            if row.confirmed_at is not None
+            and (since is None or row.confirmed_at >= since)
+            and not (soon and row.outcome == Outcome.NOT_FETCHED)
         )
         fresh = [] if wanted_at is None else freshness.fresh_types(known, self.connection.profile, wanted_at)
         return sorted(swept.union(fresh))
@@ -189,8 +193,10 @@ class Run(Hold):
         if step.is_reference or not self.journey.type_ended(step.resource_type):
             return
         self._record([step.resource_type])
+        # An EMR that gives no appointments leaves those of the schedule that staff brought.
+        told = self.journey.seen.get(step.resource_type) or self.journey.whole(step.resource_type)
         self._mark_gone(step.resource_type)
-        if step.resource_type == "Appointment":
+        if step.resource_type == "Appointment" and told:
             appointments.note(self.connection, [self.enrolment.patient_fhir_id])
 
     def verdicts(self, resource_types: Iterable[str]) -> tuple[list[Said], bool]:

@@ -39,7 +39,8 @@ class Pass:
     """The cursor of a type: which page of which window.
 
     since: the window's lower edge, "" for a pass over everything. server_at: the server's clock at the first page.
-    unread: entries came that could not be read, so nothing is called gone.
+    unread: entries came that could not be read, so nothing is called gone. nobodys: records came, and none so far says
+    whose it is ("no" once one did).
     plain: without the profile's further parameters, which the server refused. pages: marks of the links followed.
     """
 
@@ -53,6 +54,7 @@ class Pass:
     restarts: int = 0
     missing: str = ""
     unread: bool = False
+    nobodys: str = ""
     tries: int = 0
     reauthorized: bool = False
     failing_from: str = ""
@@ -122,7 +124,9 @@ class Sweeping(Hold):
                 query=Query(kind, tuple(self._parameters), 0).describe_all(),
             )
             listed = [entry for entry in page.entries if entry.resource_type == kind]
-            roster.enrol(self.connection, swept.patients(listed, self.connection), Enrolment.KnownBy.POPULATION)
+            named = swept.patients(listed, self.connection)
+            roster.enrol(self.connection, named, Enrolment.KnownBy.POPULATION)
+            self.at.nobodys = "no" if named else self.at.nobodys or ("yes" if listed else "")
             self._note_touched(kept.touched)
             if kind == "Patient":
                 merges.follow_all(self.connection, listed)
@@ -143,7 +147,9 @@ class Sweeping(Hold):
         self.at.tries, self.at.reauthorized = 0, False
         self.at.missing = self.at.missing or missing(page)
         self.at.unread = self.at.unread or bool(unread(page))
-        if page.next_url is None:
+        if page.next_url is None and self.at.nobodys == "yes":
+            self._say(Outcome.NOT_SUPPORTED, swept.NOBODYS)
+        elif page.next_url is None:
             self._say(Outcome.NOT_FETCHED if self.at.missing else Outcome.COMPLETE, self.at.missing)
         elif loops(page.next_url, self.at.pages, MOST_PAGES):
             self._say(Outcome.NOT_FETCHED, ENDLESS)
@@ -195,7 +201,7 @@ class Sweeping(Hold):
             else:
                 self._close(outcome)
             SweptPage.objects.filter(item=self.item).delete()
-            _next(pull, self.item.resource_type, began=outcome == Outcome.COMPLETE)
+            _next(pull, self.item.resource_type)
         ending.finish_pulls(pull.pk)
 
     def _close(self, outcome: Outcome) -> None:
@@ -215,10 +221,13 @@ def begin(pull: Pull) -> None:
     WorkItem.objects.bulk_create([WorkItem(pull=pull, resource_type="Patient")], ignore_conflicts=True)
 
 
-def _next(pull: Pull, ended: str, *, began: bool) -> None:
-    """After Patient, the other types side by side; after the last of them, who is to be told."""
+def _next(pull: Pull, ended: str) -> None:
+    """After Patient, however it ended, the other types side by side; after the last of them, who is to be told.
+
+    Where Patient was refused for good, no type is asked for over all patients any more.
+    """
     connection = pull.connection
-    if ended == "Patient" and began:
+    if ended == "Patient":
         types = [kind for kind in paths.candidates(connection) if kind in paths.by_population(connection)]
         rows = [WorkItem(pull=pull, resource_type=kind, rank_order=n) for n, kind in enumerate(types) if kind != ended]
         WorkItem.objects.bulk_create(rows, ignore_conflicts=True)
@@ -232,7 +241,7 @@ def given_up(item: WorkItem) -> None:
     rows.update(next_at=timezone.now() + schedule.RETRY)
     with transaction.atomic():
         pull = Pull.objects.select_for_update().select_related("connection__registration").get(pk=item.pull_id)
-        _next(pull, item.resource_type, began=False)
+        _next(pull, item.resource_type)
     ending.finish_pulls(item.pull_id)
 
 

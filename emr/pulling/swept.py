@@ -18,6 +18,8 @@ from emr.wire import fhir
 from emr.wire.fhir import Entry
 
 _AT_ONCE = 500
+# Why a type is asked for patient by patient: then it is the search that says whose a record is.
+NOBODYS = "no record of the list of all patients says whose it is"
 
 
 @dataclass(frozen=True)

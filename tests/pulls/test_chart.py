@@ -77,6 +77,19 @@ def test_refresh_asks_and_leads_back_to_the_chart(
     assert "Asked for; waiting for its turn." in page(alice, person)
 
 
+@pytest.mark.parametrize(("minutes", "has_item", "said"), [(1, False, False), (60, True, False), (60, False, True)])
+def test_a_wish_that_no_worker_has_seen_says_so(
+    person: Patient, enrolment: Enrolment, alice: User, minutes: int, has_item: bool, said: bool
+) -> None:
+    Connection.objects.update(state=Connection.State.ACTIVE)
+    Enrolment.objects.update(asked_at=timezone.now() - timedelta(minutes=minutes))
+    if has_item:
+        queued(enrolment)
+    html = page(alice, person)
+    assert ("no worker has been at it since" in html) == said
+    assert ("Asked for; waiting for its turn." in html) != said
+
+
 def test_without_a_connection_there_is_nothing_to_refresh(person: Patient, alice: User) -> None:
     Connection.objects.update(state=Connection.State.REVOKED)
     assert "Refresh from the EMR" not in page(alice, person)

@@ -1,8 +1,10 @@
 """Lists that came, but not whole: nothing on file is called gone for it, and what can still be had is had."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from emr.models import Quarantine, Resource, TypeOutcome
 from emr.pulling import asking
@@ -144,3 +146,94 @@ def test_another_record_than_the_patients_own_makes_theirs_not_gone(odd: Odd) ->
     pull = work(connection)
     assert (pull.gone, pull.quarantined) == (0, 1)
     assert Resource.objects.get(resource_type="Patient").no_longer_sent_at is None
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 500])
+def test_an_emr_without_appointments_leaves_those_of_the_schedule(odd: Odd, status: int) -> None:  # noqa: F811
+    connection, server = odd
+    of_path(connection, "patients")
+    at = timezone.now() + timedelta(days=1)
+    connection.enrolments.update(next_appointment_at=at)
+    server.answer = lambda asked: Said({}, status) if asked.path == "Appointment" else None
+    work(connection)
+    assert TypeOutcome.objects.get(resource_type="Appointment").outcome != Outcome.COMPLETE
+    assert connection.enrolments.get().next_appointment_at == at
+
+
+def test_an_emr_that_lists_no_appointment_clears_it(odd: Odd) -> None:  # noqa: F811
+    connection, _ = odd
+    of_path(connection, "patients")
+    connection.enrolments.update(next_appointment_at=timezone.now() + timedelta(days=1))
+    work(connection)
+    assert connection.enrolments.get().next_appointment_at is None
+
+
+def test_a_server_that_always_warns_of_its_roster_is_still_asked_for_what_changed(odd: Odd) -> None:  # noqa: F811
+    connection, server = odd
+    of_path(connection, "population")
+    warning = {"resourceType": "OperationOutcome", "issue": [{"severity": "warning", "code": "processing"}]}
+    roster = bundle([{"resource": {"resourceType": "Patient", "id": "p1"}}, {"resource": warning}])
+    found = [entry(1)]
+
+    def answer(asked: Asked) -> Said | None:
+        if asked.path == "Patient":
+            return Said(roster)
+        return Said(bundle(found)) if asked.path == TYPE else None
+
+    server.answer = answer
+    work(connection)
+    assert Resource.objects.filter(resource_type=TYPE).count() == 1
+    found.append(entry(2))
+    connection.sweeps.update(next_at=timezone.now())
+    work(connection)
+    assert Resource.objects.filter(resource_type=TYPE).count() == 2
+    assert TypeOutcome.objects.get(resource_type="Patient").outcome == Outcome.NOT_FETCHED
+    assert TypeOutcome.objects.get(resource_type=TYPE).outcome == Outcome.COMPLETE
+
+
+@pytest.mark.parametrize("subject", [{"reference": "https://inside.example/r4/Patient/p1"}, {"display": "Ann"}, None])
+def test_lists_that_do_not_say_whose_a_record_is_are_asked_for_patient_by_patient(
+    odd: Odd,  # noqa: F811
+    subject: dict[str, str] | None,
+) -> None:
+    connection, server = odd
+    of_path(connection, "population")
+    records = [entry(1), entry(2)]
+    for each in records:
+        each["resource"]["subject"] = subject
+    server.answer = lambda asked: Said(bundle(records)) if asked.path == TYPE else None
+    work(connection)
+    sweep = connection.sweeps.get(resource_type=TYPE)
+    assert (sweep.works, sweep.reason) == (False, "no record of the list of all patients says whose it is")
+    assert set(Resource.objects.filter(resource_type=TYPE).values_list("patient_fhir_id", flat=True)) == {"p1"}
+
+
+def test_one_record_that_says_whose_it_is_keeps_the_list(odd: Odd) -> None:  # noqa: F811
+    connection, server = odd
+    of_path(connection, "population")
+    strange = entry(2)
+    strange["resource"]["subject"] = {"display": "Ann"}
+    server.answer = lambda asked: Said(bundle([entry(1), strange])) if asked.path == TYPE else None
+    work(connection)
+    assert connection.sweeps.get(resource_type=TYPE).works
+    assert Resource.objects.filter(resource_type=TYPE).count() == 1
+    assert Quarantine.objects.count() == 1
+
+
+def test_who_comes_soon_does_not_wait_for_a_list_of_everybody_that_goes_wrong(odd: Odd) -> None:  # noqa: F811
+    connection, server = odd
+    of_path(connection, "population")
+    work(connection)
+    server.answer = lambda asked: (
+        None if asked.path != TYPE else Said(bundle([entry(1)])) if "patient" in asked.query else Said({}, 500)
+    )
+    connection.sweeps.filter(resource_type=TYPE).update(next_at=timezone.now())
+    work(connection)
+    assert TypeOutcome.objects.get(resource_type=TYPE).outcome == Outcome.NOT_FETCHED
+    assert not Resource.objects.filter(resource_type=TYPE).exists()
+    an_hour_ago = timezone.now() - timedelta(minutes=61)
+    connection.enrolments.update(next_appointment_at=timezone.now() + timedelta(hours=3), pulled_at=an_hour_ago)
+    pull = work(connection)
+    assert pull.calls == 1
+    assert TypeOutcome.objects.get(resource_type=TYPE).outcome == Outcome.COMPLETE
+    assert Resource.objects.get(resource_type=TYPE).fhir_id == "c1"

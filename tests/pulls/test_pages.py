@@ -27,7 +27,7 @@ from emr.models import (
     User,
     WorkItem,
 )
-from emr.pulling import changes
+from emr.pulling import breaker, changes, ending
 from tests.conftest import member, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -152,6 +152,19 @@ def test_progress_counts_each_type_over_the_patients(pull: Pull) -> None:
     assert {each.resource_type for each in told.types} == set(pull.connection.profile.planned_types)
 
 
+def test_what_a_cancelled_pull_never_asked_is_not_fetched_rather_than_complete(pull: Pull) -> None:
+    ending.cancel(pull.pk)  # two patients were done, one had a part, one nothing
+    told = progress.of(pull)
+    assert (told.done, told.cancelled) == (2, 2)
+    patient, allergy = line(told, "Patient"), line(told, "AllergyIntolerance")
+    assert (patient.complete, patient.not_fetched, patient.word) == (4, 0, "complete")
+    assert (allergy.complete, allergy.fresh, allergy.not_fetched, allergy.word) == (2, 1, 1, "not fetched")
+    assert allergy.reasons == ((1, "The pull was cancelled"),)
+    WorkItem.objects.filter(state=WorkItem.State.CANCELLED).update(state=WorkItem.State.FAILED)
+    given_up = line(progress.of(pull), "AllergyIntolerance")
+    assert (given_up.not_fetched, given_up.reasons) == (1, ((1, "Given up before this was asked"),))
+
+
 def test_an_outcome_of_an_earlier_pull_is_not_of_this_one(pull: Pull) -> None:
     TypeOutcome.objects.filter(resource_type="Patient").update(attempted_at=pull.started_at - timedelta(hours=1))
     assert (line(progress.of(pull), "Patient").complete, line(progress.of(pull), "Patient").queued) == (0, 2)
@@ -203,6 +216,48 @@ def test_a_degraded_connection_is_why_nothing_moves(pull: Pull) -> None:
     pull.connection.state, pull.connection.reason_code = Connection.State.DEGRADED, "NET_CONNECT"
     told = progress.of(pull).waits_for
     assert told.startswith("The connection is degraded: The server cannot be reached. Nothing is fetched until")
+
+
+SIGNS: list[tuple[str, dict[str, Any], dict[str, Any], bool]] = [
+    ("none for an hour", {}, {}, True),
+    ("paused by the breaker, and nobody tried again", {"state": "paused"}, {"probe_at": -50}, True),
+    ("half open, and nobody tried", {"probing": True}, {}, True),
+    ("an item is held", {}, {"lease_until": 0.5}, False),
+    ("an item is put off for an hour", {}, {"not_before": 60}, False),
+    ("an item was named to the workers", {}, {"published_at": -0.5}, False),
+    ("an item ended", {}, {"finished_at": -2}, False),
+    ("the minute's calls are used up", {}, {"hold_until": 0.9}, False),
+    ("paused by a person", {"state": "paused"}, {}, False),
+    ("ended", {"state": "complete"}, {}, False),
+]
+
+
+@pytest.mark.parametrize(("values", "minutes", "silent"), [pytest.param(*row[1:], id=row[0]) for row in SIGNS])
+def test_a_pull_that_no_worker_is_at_does_not_run(
+    pull: Pull, alice: User, values: dict[str, Any], minutes: dict[str, float], silent: bool
+) -> None:
+    now = timezone.now()
+    hour_ago = now - timedelta(hours=1)
+    pull.items.update(published_at=hour_ago, not_before=hour_ago, finished_at=None)
+    pull.items.exclude(lease_until=None).update(lease_until=hour_ago)
+    times = {name: now + timedelta(minutes=number) for name, number in minutes.items()}
+    of_pull = {name: at for name, at in times.items() if name in {"probe_at", "hold_until"}}
+    Pull.objects.filter(pk=pull.pk).update(started_at=hour_ago - timedelta(hours=1), **values, **of_pull)
+    if times.keys() - of_pull.keys():
+        WorkItem.objects.filter(pk=pull.items.latest("pk").pk).update(**times)
+    page = unescape(signed_in(alice).get(f"/pulls/{pull.pk}/").content.decode())
+    assert ("No worker has been at it since" in page) == silent
+    assert ("<dd>Standing still</dd>" in page) == silent
+    if silent:
+        assert "Running" not in page.partition("</h1>")[2]
+
+
+def test_a_pull_resumed_after_an_hour_does_not_stand_still(pull: Pull) -> None:
+    hour_ago = timezone.now() - timedelta(hours=1)
+    pull.items.update(published_at=hour_ago, not_before=None, finished_at=None, lease_until=None)
+    Pull.objects.filter(pk=pull.pk).update(started_at=hour_ago, state=Pull.State.PAUSED)
+    assert breaker.resume(pull.pk)
+    assert progress.of(Pull.objects.get(pk=pull.pk)).silent_since is None
 
 
 def test_changed_records_of_an_ended_pull_lead_to_their_source(pull: Pull, alice: User) -> None:
@@ -374,7 +429,7 @@ def test_a_list_is_previewed_confirmed_and_audited(connection: Connection, bob: 
     seen = seal_of(html)
     assert "cannot be used" in post(bob, address, do="apply", text=text, seen=seen)  # not confirmed
     assert not connection.enrolments.exists()
-    assert "1 patients enrolled" in post(bob, address, do="apply", text=text, seen=seen, leave_out="1")
+    assert "1 patient enrolled" in post(bob, address, do="apply", text=text, seen=seen, leave_out="1")
     assert connection.enrolments.get().patient_fhir_id == "new-one"
     assert [event.detail for event in AuditEvent.objects.filter(action="roster").order_by("number")] == [
         *["compared a list with who is on file: 1 rows fit"] * 2, "enrolled 1 from a list, looking up 0",
@@ -458,7 +513,7 @@ def test_a_schedule_is_previewed_and_applied(connection: Connection, bob: User) 
     html = post(bob, address, do="preview", list=csv(text))
     assert "1 patient has an appointment" in html
     assert Enrolment.objects.get().next_appointment_at is None
-    assert "1 appointments are on file" in post(bob, address, do="apply", text=text, seen=seal_of(html))
+    assert "1 appointment is on file" in post(bob, address, do="apply", text=text, seen=seal_of(html))
     assert Enrolment.objects.get().next_appointment_at is not None
 
 

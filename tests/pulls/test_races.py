@@ -1,4 +1,4 @@
-"""Two beats, doubled messages and stale workers change nothing. Real threads need a database with real row locks."""
+"""Two beats, doubled messages and stale workers change nothing."""
 
 import threading
 from collections.abc import Callable
@@ -17,10 +17,6 @@ from tests.emr.conftest import Connect
 from tests.pulls.conftest import calls, enrol, work
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("unlimited")]
-
-needs_postgres = pytest.mark.skipif(
-    database.vendor != "postgresql", reason="threads share one connection to SQLite's database in memory"
-)
 
 
 def at_once(act: Callable[[], Any], threads: int = 8) -> list[Any]:
@@ -97,7 +93,6 @@ def test_a_stale_worker_of_a_cancelled_pull_does_not_revive_it(connect: Connect)
 # --- truly at once ---
 
 
-@needs_postgres
 def test_eight_beats_open_one_pull(connect: Connect) -> None:
     connection, control = connect(patients=5)
     enrol(connection, control)
@@ -105,7 +100,6 @@ def test_eight_beats_open_one_pull(connect: Connect) -> None:
     assert (Pull.objects.count(), WorkItem.objects.count()) == (1, 5)
 
 
-@needs_postgres
 def test_eight_beats_let_a_patient_join_once(connect: Connect, alice: User) -> None:
     connection, control = connect(patients=2)
     enrol(connection, control)
@@ -117,7 +111,6 @@ def test_eight_beats_let_a_patient_join_once(connect: Connect, alice: User) -> N
     assert WorkItem.objects.filter(enrolment=first.enrolment, state="queued").count() == 1
 
 
-@needs_postgres
 def test_eight_workers_claim_an_item_once(connect: Connect) -> None:
     connection, control = connect(patients=1)
     enrol(connection, control)
@@ -129,7 +122,6 @@ def test_eight_workers_claim_an_item_once(connect: Connect) -> None:
         assert WorkItem.objects.get().attempts == 1
 
 
-@needs_postgres
 def test_eight_workers_with_every_message_pull_each_page_once(connect: Connect) -> None:
     connection, control = connect(patients=4, page_size=1000)
     enrol(connection, control)
@@ -160,7 +152,6 @@ def with_token(connection: Connection) -> None:
         pulls.tokens.system_access(connection, door)
 
 
-@needs_postgres
 def test_a_pull_is_steered_once(connect: Connect) -> None:
     connection, control = connect(patients=1)
     enrol(connection, control)
@@ -171,7 +162,6 @@ def test_a_pull_is_steered_once(connect: Connect) -> None:
     assert sum(at_once(lambda: ending.cancel(pk))) == 1
 
 
-@needs_postgres
 def test_failures_of_eight_workers_pause_once(connect: Connect) -> None:
     connection, control = connect(patients=1)
     enrol(connection, control)
@@ -188,7 +178,6 @@ def join_and_close() -> None:
     ending.finish_pulls()
 
 
-@needs_postgres
 def test_a_pull_is_not_closed_under_a_patient_who_joins(connect: Connect, alice: User) -> None:
     connection, control = connect(patients=2)
     enrol(connection, control)
@@ -204,7 +193,6 @@ def test_a_pull_is_not_closed_under_a_patient_who_joins(connect: Connect, alice:
         ending.finish_pulls()
 
 
-@needs_postgres
 def test_eight_workers_make_one_search(connect: Connect, alice: User) -> None:
     connection, control = connect(patients=1)
     with_token(connection)

@@ -200,6 +200,12 @@ def test_files_of_spreadsheets_are_read() -> None:
         assert found == [(2, {"account_no": "1", "family": "X"})]
 
 
+def test_a_row_of_several_lines_is_named_by_its_first() -> None:
+    text = 'MRN,First\r\n\r\n1,"Ann\r\nMarie"\r\n2,Bo\r\n'
+    found = list(csv_lists.rows_of(text, lambda columns: ""))
+    assert found == [(3, {"account_no": "1", "given": "Ann Marie"}), (5, {"account_no": "2", "given": "Bo"})]
+
+
 # --- patients to enrol ---
 
 

@@ -57,7 +57,7 @@ def _connections(practice: Practice) -> Iterator[str]:
     pulls = Pull.objects.filter(practice=practice, state__in=Pull.OPEN)
     for pull in pulls.select_related("connection__registration", "connection__practice").order_by("started_at"):
         now = progress.of(pull)
-        told = [f"{pull.connection.registration}: pull {pull.get_state_display().lower()}, {now.left} patients left"]
+        told = [f"{pull.connection.registration}: pull {now.state.lower()}, {now.left} patients left"]
         if now.ends_at is not None:
             told.append(f"expected to end {now.ends_at.astimezone(ZoneInfo(practice.time_zone)):%d-%b-%Y %H:%M}")
         yield ", ".join(told) + (f". {now.waits_for}" if now.waits_for else "")
