@@ -18,13 +18,14 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from emr.models import AuditEvent, AuditHead
-from emr.models.auditing import linked
+from emr.models.auditing import NO_PRACTICE, linked
 
 log = logging.getLogger(__name__)
 
 _CHUNK = 2000
 # Columns of a row as `_Reader` takes them apart.
-_NUMBER, _DIGEST = AuditEvent.CHAINED.index("number"), len(AuditEvent.CHAINED)
+_NUMBER, _PRACTICE = (AuditEvent.CHAINED.index(name) for name in ("number", "practice_id"))
+_DIGEST = len(AuditEvent.CHAINED)
 Heads = Mapping[UUID, Mapping[int, str]]
 
 
@@ -60,10 +61,10 @@ def verify(chain: UUID, heads: Heads | None = None) -> Verdict:
 
 
 def chains(practice_id: UUID | None = None) -> list[UUID]:
-    """Every chain there is, by its head or by its events; of one practice only, when asked for one."""
-    if practice_id is not None:
-        return [practice_id]
+    """Every chain there is, by its head or by its events; when asked for one practice, those that hold events of it."""
     of_events = AuditEvent.objects.order_by("chain").values_list("chain", flat=True).distinct()
+    if practice_id is not None:
+        return sorted({practice_id, *of_events.filter(practice_id=practice_id)})
     return sorted({*AuditHead.objects.values_list("pk", flat=True), *of_events})
 
 
@@ -81,6 +82,9 @@ class _Reader:
         values, stored = row[:_DIGEST], str(row[_DIGEST])
         number = int(str(row[_NUMBER]))
         self.events += 1
+        if number <= self.last:  # before the first, or a second one of its number: put there afterwards
+            self._fault(number, "stands where no event belongs")
+            return
         for missing in range(self.last + 1, number):
             self._fault(missing, "is missing")
         if number != self.last + 1:
@@ -88,6 +92,8 @@ class _Reader:
         computed = [linked(before, values) for before in self.before]
         if self.before and stored not in computed:
             self._fault(number, "is not as it was written")
+        elif (row[_PRACTICE] or NO_PRACTICE) != self.chain:
+            self._fault(number, "is of a practice with another chain")
         self.before = (stored, *(digest for digest in computed if digest != stored))
         self._compare(number, stored)
         self.last = number

@@ -34,7 +34,7 @@ class Resealed:
 
 def everything() -> Resealed:
     """All secrets of all models, second factors included; one audit row says what was done."""
-    total = Resealed(*_with_kept(second_factor.reseal()))
+    total = Resealed(*second_factor.reseal())
     for model, name in secret_fields():
         total += _field(model, name)
     told = f"FIELD_KEYS: {total.done} sealed anew, {total.kept} kept, {total.unreadable} unreadable"
@@ -47,11 +47,6 @@ def secret_fields() -> Iterator[tuple[type[Model], str]]:
         for field in model._meta.concrete_fields:
             if isinstance(field, SecretField):
                 yield model, field.attname
-
-
-def _with_kept(of_factors: tuple[int, int]) -> tuple[int, int, int]:
-    done, unreadable = of_factors
-    return done, 0, unreadable
 
 
 def _field(model: type[Model], name: str) -> Resealed:

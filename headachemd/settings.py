@@ -243,6 +243,7 @@ CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "headachemd_csrf"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"  # Strict would drop the session on an OAuth callback
 SESSION_COOKIE_AGE = SESSION_ABSOLUTE_SECONDS
+MESSAGE_STORAGE = "headachemd.notices.Notices"  # Django's own cookie has no such prefix
 SECURE_SSL_REDIRECT = HTTPS and env.bool("SECURE_SSL_REDIRECT", default=True)
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS

@@ -76,6 +76,39 @@ def test_production_cookies_are_of_this_host_and_secure(tmp_path: Path) -> None:
     assert told == ["True"] * 15
 
 
+NOTICE = """
+import django; django.setup()
+from django.contrib import messages
+from django.contrib.messages.storage import default_storage
+from django.contrib.sessions.backends.signed_cookies import SessionStore
+from django.http import HttpResponse
+from django.test import RequestFactory
+said, read = RequestFactory().get("/"), RequestFactory().get("/")
+for request in (said, read):
+    request.session, answer = SessionStore(), HttpResponse()
+    request._messages = default_storage(request)
+    if request is said:
+        messages.info(request, "Once")
+    else:
+        [*request._messages]
+    request._messages.update(answer)
+    for cookie in answer.cookies.values():
+        print(cookie.output(header=""))
+        read.COOKIES[cookie.key] = cookie.value
+"""
+
+
+def test_what_is_said_once_waits_in_such_a_cookie_too(tmp_path: Path) -> None:
+    """Written, and taken back when it was read."""
+    written, taken_back = start(tmp_path, "-c", NOTICE).stdout.strip().splitlines()
+    for cookie in (written, taken_back):
+        assert cookie.strip().startswith("__Host-messages=")
+        assert {"Path=/", "Secure", "SameSite=Lax"} <= set(cookie.split("; "))
+        assert "Domain" not in cookie
+    assert "HttpOnly" in written
+    assert "Max-Age=0" in taken_back
+
+
 SHORT = f"{CANARY}short"
 UNFIT = [
     ("no SECRET_KEY", "SECRET_KEY", None),

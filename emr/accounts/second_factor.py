@@ -15,6 +15,7 @@ from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.stages import AuthenticateStage
+from django.contrib import messages
 from django.contrib.auth.models import AnonymousUser
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
@@ -22,7 +23,7 @@ from django.urls import reverse
 
 from emr.accounts import people_audit, sessions
 from emr.audit import Action
-from emr.fields import Sealed, SecretUnreadable, seal, unseal
+from emr.fields import Sealed, SecretUnreadable, is_newest, seal, unseal
 from emr.models import User
 
 PROOF, PENDING, NEXT = "second_factor", "second_factor_pending", "second_factor_next"
@@ -34,6 +35,9 @@ _SEALED_KEYS = ("secret", "seed")
 _ALWAYS = sessions.PUBLIC | {sessions.STATUS, "account_login", "account_logout"}
 ENROLMENT = _ALWAYS | {"mfa_index", "mfa_activate_totp", "mfa_add_webauthn", "account_reauthenticate"}
 SHOWING = _ALWAYS | {"mfa_reauthenticate", "mfa_reauthenticate_webauthn"}
+# What reaches as far as the account, all of allauth's pages of factors among it: see `_beyond_its_practice`.
+OF_ACCOUNT = frozenset({"account_change_password", "usersessions_list"})
+FIRST_FACTOR = frozenset({"mfa_index", "mfa_activate_totp"})
 
 
 def prove(request: HttpRequest, user: User, how: str) -> None:
@@ -73,7 +77,12 @@ class SecondFactorRequired:
 
     def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
         route = sessions.route_of(request)
-        if route in sessions.PUBLIC or not isinstance(request.user, User) or proven(request, request.user):
+        if route in sessions.PUBLIC or not isinstance(request.user, User):
+            return None
+        if _beyond_its_practice(request.user, route):
+            messages.info(request, ELSEWHERE)
+            return sessions.leave_for(request, "/")
+        if proven(request, request.user):
             return None
         has_one = enrolled(request.user)
         # Whoever knows the password alone must not add a factor to an account that has one.
@@ -86,6 +95,24 @@ class SecondFactorRequired:
         if request.method == "GET" and "HX-Request" not in request.headers:
             request.session[NEXT] = path
         return sessions.leave_for(request, reverse("mfa_index"))
+
+
+ELSEWHERE = (
+    "You signed in by your practice's identity provider. To see or change passkeys, codes, password or sessions of "
+    "your account, sign in with your email and password."
+)
+
+
+def _beyond_its_practice(user: User, route: str) -> bool:
+    """Whether a session that an identity provider began asks for what outlives it.
+
+    Whoever runs a practice's provider could else add a passkey to a member's account, and sign in by it elsewhere. A
+    first authenticator app they may set up there: it opens nothing without the password or the provider.
+    """
+    of_account = route in OF_ACCOUNT or (route.startswith("mfa_") and route not in SHOWING)
+    if user.only_practice is None or not of_account:
+        return False
+    return route not in FIRST_FACTOR or enrolled(user)
 
 
 class SecondFactorStage(AuthenticateStage):
@@ -178,9 +205,12 @@ def reset(user: User, *, by: User) -> None:
     sessions.end_all(user, "second factor reset", by=by)
 
 
-def reseal() -> tuple[int, int]:
-    """(sealed anew with the first of FIELD_KEYS, unreadable) of all authenticators; a row changed meanwhile is left."""
-    done = unreadable = 0
+def reseal() -> tuple[int, int, int]:
+    """(sealed anew with the first of FIELD_KEYS, sealed with it already, unreadable) of all authenticators.
+
+    A row that changes meanwhile is left as it is, and found by the next time.
+    """
+    done = kept = unreadable = 0
     for row in Authenticator.objects.exclude(type=Authenticator.Type.WEBAUTHN):
         old = dict(row.data)
         try:
@@ -188,11 +218,15 @@ def reseal() -> tuple[int, int]:
         except SecretUnreadable:
             unreadable += 1
             continue
+        if new == old:
+            kept += 1
+            continue
         done += Authenticator.objects.filter(pk=row.pk, data=old).update(data=new)
-    return done, unreadable
+    return done, kept, unreadable
 
 
 def _renewed(owner: object, key: str, value: Any) -> Any:
     if key not in _SEALED_KEYS:
         return value
-    return str(_sealed(owner, unseal(Authenticator, "data", owner, value)))
+    plaintext = unseal(Authenticator, "data", owner, value)
+    return value if is_newest(value) else str(_sealed(owner, plaintext))

@@ -11,6 +11,7 @@ from django.forms import BaseModelFormSet, ModelForm
 from django.http import HttpRequest
 
 from emr import audit
+from emr.accounts import people_audit
 from emr.models import Invitation, Membership, Practice, User
 
 
@@ -79,13 +80,17 @@ def record_change(request: HttpRequest, obj: Any, what: str, fields: Iterable[st
     """One audit row: "Connection changed: base_url, group_id"."""
     about_people = isinstance(obj, Membership | Invitation | User)
     names = ", ".join(fields)
+    detail = f"{type(obj).__name__} {what}" + (f": {names}" if names else "")
+    if isinstance(obj, User) and isinstance(request.user, User):  # known by name in the trails of all their practices
+        people_audit.record(audit.Action.MEMBERSHIP, obj, by=request.user, detail=detail)
+        return
     key = key or obj.pk
     audit.record(
         audit.Action.MEMBERSHIP if about_people else audit.Action.CONFIGURATION,
         by=request.user,
         practice=_practice_of(obj),
         object_id=key if isinstance(key, UUID) else None,  # Django's own rows are numbered
-        detail=f"{type(obj).__name__} {what}" + (f": {names}" if names else ""),
+        detail=detail,
     )
 
 

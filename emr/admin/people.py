@@ -2,11 +2,14 @@
 
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Count, QuerySet
+from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
 
 from emr import access
@@ -17,11 +20,28 @@ from emr.forms import InvitationForm, MembershipForm
 from emr.models import Invitation, Membership, Practice, User
 
 
+class OthersRoles(BaseInlineFormSet):
+    """As on the members' page: nobody opens charts to themself, or leaves a practice without an admin."""
+
+    person: UUID | None = None  # whose own row stays as it is
+
+    def clean(self) -> None:
+        super().clean()
+        if any(form.instance.user_id == self.person and form.has_changed() for form in self.initial_forms):
+            raise ValidationError("Your own role is for another admin to change.")
+
+
 class MembershipInline(admin.TabularInline):
     model = Membership
     form = MembershipForm
+    formset = OthersRoles
     extra = 0
     autocomplete_fields = ["user", "practice"]
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        made: Any = super().get_formset(request, obj, **kwargs)  # a class of this request's own
+        made.person = None if request.user.is_superuser else request.user.pk
+        return made
 
 
 @admin.register(Practice)

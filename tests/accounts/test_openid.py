@@ -121,6 +121,35 @@ def test_the_session_is_limited_to_that_practice(
     assert signed_in(alice).get(reverse("patients:list", args=[practice_b.pk])).status_code == 200
 
 
+OF_THE_ACCOUNT = [
+    "mfa_index", "mfa_add_webauthn", "mfa_list_webauthn", "mfa_activate_totp", "mfa_deactivate_totp",
+    "mfa_view_recovery_codes", "mfa_generate_recovery_codes", "usersessions_list", "account_change_password",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("page", OF_THE_ACCOUNT)
+def test_the_session_reaches_nothing_that_outlives_it(
+    row: IdentityProvider, idp: Provider, alice: User, page: str
+) -> None:
+    """Whoever runs the provider could else add a passkey to her account, and be her in her other practices."""
+    enrolled(alice)
+    client = Client()
+    come_back(client, row, idp)
+    for answer in (client.get(reverse(page)), client.post(reverse(page), {"name": "mine"})):
+        assert (answer.status_code, answer.headers["Location"]) == (302, "/")
+    assert "sign in with your email and password" in client.get("/", follow=True).content.decode()
+
+
+def test_a_first_authenticator_app_may_be_set_up_there_but_no_passkey(
+    row: IdentityProvider, idp: Provider, alice: User
+) -> None:
+    IdentityProvider.objects.update(does_mfa=False)
+    client = Client()
+    come_back(client, row, idp)
+    assert client.get(reverse("mfa_activate_totp")).status_code == 200
+    assert client.get(reverse("mfa_add_webauthn")).headers["Location"] == "/"
+
+
 def removed(user: User) -> None:
     user.memberships.all().delete()
 

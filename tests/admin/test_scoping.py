@@ -339,6 +339,33 @@ def test_nobody_is_given_flags_or_permissions(who: str, client: Client, anna: Us
     assert after == before
 
 
+@pytest.mark.parametrize("model", [User, Practice], ids=["the person's page", "the practice's page"])
+@pytest.mark.parametrize("wanted", [{"role": "clinician"}, {"DELETE": "on"}], ids=["another role", "removed"])
+def test_an_admins_own_role_is_for_another_to_change(
+    model: type[Model], wanted: dict[str, str], client: Client, anna: User, own: Rows
+) -> None:
+    """It would open charts without breaking the glass, or leave the practice without an admin."""
+    page = url(model, "change", anna.pk if model is User else own.practice.pk)
+    mine = anna.memberships.get()
+    row = {"id": mine.pk, "user": anna.pk, "practice": own.practice.pk, "role": "admin"} | wanted
+    shown = {"name": own.practice.name, "time_zone": own.practice.time_zone, "full_name": "Anna"}
+    answer = client.post(page, shown | inline(row, initial=1))
+    assert answer.status_code == 200
+    assert "Your own role is for another admin to change." in answer.content.decode()
+    assert anna.memberships.get().role == "admin"
+    same = client.post(page, shown | inline(row | {"role": "admin", "DELETE": ""}, initial=1))
+    assert same.status_code == 302
+
+
+def test_a_changed_name_is_in_the_trail_of_the_persons_practices(client: Client, bob: User) -> None:
+    """The trail knows people by it."""
+    membership = bob.memberships.get()
+    row = {"id": membership.pk, "user": bob.pk, "practice": membership.practice_id, "role": membership.role}
+    client.post(url(User, "change", bob.pk), {"full_name": "Renamed"} | inline(row, initial=1))
+    event = AuditEvent.objects.get(detail="User changed: full_name")
+    assert (event.practice, event.object_id) == (membership.practice, bob.pk)
+
+
 def test_a_second_factor_is_reset_for_ones_own_people_alone(
     client: Client, own: Rows, bob: User, both: User, charlie: User, superuser: User
 ) -> None:
@@ -424,6 +451,8 @@ NOT_OFFERED = [
     ("a filter's column by other means", "user", "memberships__practice__in=x"),
     ("a filter's row by another column", "pull", "practice__name__startswith=B"),
     ("who works elsewhere", "user", "memberships__role=admin"),
+    ("a character that no text of PostgreSQL has", "bulkitem", "state=%00"),
+    ("the same in a filter's own question", "bulkitem", "state__exact=%00"),
 ]
 
 

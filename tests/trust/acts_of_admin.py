@@ -229,17 +229,17 @@ def of_own_inline(**changes: str) -> Filling:
     return filled
 
 
-MEMBER, MEMBER_OF_NONE = ("membership B -",), ("membership - -",)
+MEMBER = ("membership B -",)
 PEOPLE = [
     Act(at(Practice, "add/"), ("configuration another -",),
         adding(Practice, {"name": "Dogwood", "code": "DDDDDD", "time_zone": "America/New_York"}), ROOT),
     Act(at(Practice, CHANGE), CONFIGURED, changing(Practice, name="Birch and Sons"), ROOT),
     Act(at(Practice, CHANGE), ("configuration B -", "membership B -"), joining_in_the_inline, ROOT, "add a member"),
-    Act(at(User, CHANGE), MEMBER_OF_NONE, changing(User, full_name="Another Name"), ROOT),
-    Act(at(User, CHANGE), ("membership - -", "sessions B -"), changing(User, is_staff="on"), ROOT, "enter the admin"),
-    Act(at(User, CHANGE), ("membership - -", "sessions B -", "membership B -"), of_own_inline(role="clinician"), ROOT,
+    Act(at(User, CHANGE), MEMBER, changing(User, full_name="Another Name"), ROOT),
+    Act(at(User, CHANGE), ("membership B -", "sessions B -"), changing(User, is_staff="on"), ROOT, "enter the admin"),
+    Act(at(User, CHANGE), ("membership B -", "sessions B -", "membership B -"), of_own_inline(role="clinician"), ROOT,
         "change a role"),
-    Act(at(User, CHANGE), ("membership - -", "sessions B -", "membership B -"), of_own_inline(DELETE="on"), ROOT,
+    Act(at(User, CHANGE), ("membership B -", "sessions B -", "membership B -"), of_own_inline(DELETE="on"), ROOT,
         "remove a membership"),
     Act(at(User), ("second-factor B -", "sessions B -"), choosing(User, "reset_second_factor"), ROOT,
         "reset_second_factor"),

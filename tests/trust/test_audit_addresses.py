@@ -109,7 +109,7 @@ def test_officer_reads_the_address(person: Patient, alice: User, practice_a: Pra
     signed_in(alice, Client(REMOTE_ADDR=HOME)).get(f"/patients/{person.pk}/")
     officer = signed_in(member("olga@example.org", practice_a, Membership.Role.PRIVACY_OFFICER))
     for page in (f"/practices/{practice_a.pk}/audit/", f"/patients/{person.pk}/seen/"):
-        assert f'<td data-label="From">{HOME}</td>' in officer.get(page).content.decode()
+        assert f'<td data-label="Address">{HOME}</td>' in officer.get(page).content.decode()
 
 
 # Written by PostgreSQL otherwise than by Python, or by neither as typed.

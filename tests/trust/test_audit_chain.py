@@ -174,6 +174,40 @@ def test_event_forged_beyond_the_head_is_located(unguarded: Practice) -> None:
     assert (59, "stands beyond the head of the chain") in faults(unguarded)
 
 
+def test_event_put_before_the_first_is_located(practice_a: Practice) -> None:
+    """No guard is in the way of it: whoever may add rows may try. The digest is what the first one follows: none."""
+    write(practice_a, 3)
+    tampering.insert(practice_a.pk, 0, practice_a, digest="")
+    assert faults(practice_a) == [(0, "stands where no event belongs")]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite drops no constraint of a table that is in use")
+def test_event_put_beside_another_is_located(unguarded: Practice) -> None:
+    """With the number and digest of one that is there, so that the next one still follows."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # or rows of this transaction keep the table as it is
+        cursor.execute("ALTER TABLE emr_auditevent DROP CONSTRAINT audit_chain_never_forks")
+    digest = AuditEvent.objects.get(chain=unguarded.pk, number=30).digest
+    tampering.insert(unguarded.pk, 30, unguarded, digest=digest)
+    assert (30, "stands where no event belongs") in faults(unguarded)
+    assert {number for number, _ in faults(unguarded)} == {30}
+
+
+def test_event_in_a_chain_of_its_own_is_located(
+    practice_a: Practice, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would stand in the practice's trail, and its chain would be as written."""
+    settings.AUDIT_HEADS_FILE = tmp_path / "heads.jsonl"
+    write(practice_a, 2)
+    chain = uuid.uuid4()
+    tampering.insert(chain, 1, practice_a)
+    AuditHead.objects.create(chain=chain, number=1, digest=AuditEvent.objects.get(chain=chain).digest)
+    for wanted in ({}, {"practice": "AAAAAA"}):
+        with pytest.raises(CommandError, match="1 faults"):
+            call_command("verify_audit", **wanted)
+        assert "event 1 is of a practice with another chain" in capsys.readouterr().out
+
+
 # --- heads elsewhere and the commands ----------------------------------------------------------------------
 
 
@@ -279,9 +313,8 @@ def _writers(practice: Practice, count: int, each: int) -> list[BaseException]:
     return failed
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="threads share one connection to a database in memory")
 @pytest.mark.django_db(transaction=True)
-def test_many_writers_never_fork_a_chain_on_postgresql(practice_a: Practice) -> None:
+def test_many_writers_never_fork_a_chain(practice_a: Practice) -> None:
     assert _writers(practice_a, 8, 25) == []
     verdict = audit_chain.verify(practice_a.pk)
     assert (verdict.events, verdict.faults) == (200, [])

@@ -39,6 +39,9 @@ from tests.trust.acting import (
 )
 from tests.trust.probing import World
 
+# The world is made once, before any test of here has a transaction of its own; the mark has the database made.
+pytestmark = pytest.mark.django_db
+
 ACTS: list[Act] = [*acts_of_staff.ACTS, *acts_of_accounts.ACTS, *acts_of_admin.ACTS]
 
 

@@ -20,7 +20,7 @@ def test_bad_bodies_cost_themselves_alone(practice_a: Practice) -> None:
     outcome = bad_bodies.run(practice_a, each=3)
     assert outcome.families >= 60
     assert (outcome.crashes, outcome.lost, outcome.miscounted) == (0, 0, 0), "\n".join(outcome.told[:20])
-    assert outcome.slowest < 2
+    assert outcome.slowest < 20  # far from what a body made to be slow could take
 
 
 def test_a_door_that_forgets_to_compare_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

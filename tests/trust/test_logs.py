@@ -1,13 +1,21 @@
 """Log lines: an allow-list of fields, one line each, no secret, no words of an exception."""
 
+import contextlib
 import json
 import logging
+import os
+import socket
+import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from headachemd.logs import BLOT, JsonLines, PlainLines, clean
+from tests import servers
+from tests.test_settings import FIXED, GOOD, ROOT, start
 
 CANARY = "Zyxwcanary"
 OWN_ID = "6e1c2d3e-0a0b-4c0d-8e0f-1234567890ab"
@@ -72,3 +80,44 @@ def test_words_of_an_exception_stay_inside(form: logging.Formatter) -> None:
     assert CANARY not in line
     assert "ValueError" in line
     assert "test_words_of_an_exception_stay_inside" in line
+
+
+# --- the web server's own lines ---------------------------------------------------------------------------
+
+
+def told_by(errors: str) -> list[dict[str, Any]]:
+    """Every line, as the JSON it must be."""
+    return [json.loads(line) for line in errors.splitlines()]
+
+
+def test_what_a_broken_request_says_stands_in_a_line_of_ours(tmp_path: Path) -> None:
+    port = servers.free_port()
+    env = os.environ | GOOD | FIXED | {"VAR_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "headachemd.settings"}
+    command = [sys.executable, "-m", "gunicorn", "headachemd.wsgi", "--no-control-socket", "-b", f"127.0.0.1:{port}"]
+    with subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True) as web:
+        try:
+            answer = _ask(port, b"GET /invitations/" + b"q8fjw9fj" * 5 + b"/\x1b[31m HTTP/1.1 x\r\n\r\n")
+        finally:
+            web.terminate()
+        lines = told_by(web.communicate(timeout=60)[1])
+    assert answer.startswith(b"HTTP/1.1 400")
+    (refused,) = (line["message"] for line in lines if "request line" in line["message"])
+    assert BLOT in refused
+    assert "q8fjw" not in refused
+    assert {line["logger"] for line in lines} == {"gunicorn.error"}
+
+
+def _ask(port: int, request: bytes) -> bytes:
+    for _ in range(200):
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), 30) as asking:
+            asking.sendall(request)
+            return asking.recv(1000)
+        time.sleep(0.1)
+    raise AssertionError("the web server does not listen")
+
+
+def test_a_web_server_that_may_not_start_names_the_variable(tmp_path: Path) -> None:
+    command = ("-m", "gunicorn", "headachemd.wsgi", "--no-control-socket", "-b", "127.0.0.1:0")
+    refused = start(tmp_path, *command, REDIS_URL=None)
+    assert refused.returncode != 0
+    assert "REDIS_URL is not set: production needs Redis" in refused.stderr

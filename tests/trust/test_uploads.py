@@ -319,7 +319,6 @@ def test_a_preview_is_done_once(connection: Connection, practice_a: Practice, bo
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif(database.vendor != "postgresql", reason="threads share one connection to SQLite in memory")
 def test_a_preview_submitted_many_times_at_once_is_done_once(
     connection: Connection, practice_a: Practice, bob: User
 ) -> None:

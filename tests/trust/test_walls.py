@@ -1,6 +1,11 @@
 """The database refuses rows that point across practices, whoever writes them, on every model of ours."""
 
+import os
+import sqlite3
+import subprocess
+import sys
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +47,29 @@ def test_a_lost_wall_is_told_by_check_and_built_by_migrate() -> None:
     assert len(walls.check(["default"])) == len(walls.triggers(connection.vendor))
     call_command("migrate", verbosity=0)
     assert walls.check(["default"]) == []
+
+
+def _manage(*words: str, database: Path) -> subprocess.CompletedProcess[str]:
+    own = {"DATABASE_URL": f"sqlite:///{database}", "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    command = [sys.executable, "manage.py", *words]
+    return subprocess.run(command, env=os.environ | own, capture_output=True, text=True, timeout=180)
+
+
+def test_the_command_builds_an_empty_database_and_what_was_lost(tmp_path: Path) -> None:
+    """As an operator types it: unlike `call_command`, that runs the checks first."""
+    file = tmp_path / "new.sqlite3"
+    check = ("check", "--database", "default", "--fail-level", "WARNING")
+    made = _manage("migrate", "--noinput", database=file)
+    assert made.returncode == 0, made.stderr[-2000:]
+    assert _manage(*check, database=file).returncode == 0
+    with sqlite3.connect(file) as database:
+        (lost,) = database.execute("SELECT name FROM sqlite_master WHERE name LIKE 'guard_%' LIMIT 1").fetchone()
+        database.execute(f"DROP TRIGGER {lost}")
+    told = _manage(*check, database=file)
+    assert told.returncode != 0
+    assert lost in told.stderr
+    assert _manage("migrate", "--noinput", database=file).returncode == 0
+    assert _manage(*check, database=file).returncode == 0
 
 
 CROSSINGS = [
