@@ -15,6 +15,11 @@ from emr.models import AuditEvent, Practice, User
 GLASS = "glass"
 # How emr.audit marks what was done behind a broken glass.
 _GLASS_MARK = "BREAK-GLASS"
+WHAT = [
+    ("", "Everything"),
+    (GLASS, "Break-glass, and what was opened behind it"),
+    *sorted(AuditEvent.Action.choices, key=lambda choice: choice[1]),
+]
 
 
 # Beyond them a day has no day after it, or no instant in UTC.
@@ -32,11 +37,7 @@ class TrailFilter(forms.Form):
     what = forms.ChoiceField(
         label="What",
         required=False,
-        choices=[
-            ("", "Everything"),
-            (GLASS, "Break-glass, and what was opened behind it"),
-            *sorted(AuditEvent.Action.choices, key=lambda choice: choice[1]),
-        ],
+        choices=WHAT,
     )
     who = forms.ModelChoiceField(User.objects.none(), label="Who", required=False, empty_label="Everybody")
     since = _day("From")
@@ -49,6 +50,24 @@ class TrailFilter(forms.Form):
         people = User.objects.filter(Q(memberships__practice=practice) | Q(pk__in=known))
         # Those who left are asked about most.
         self.fields["who"].queryset = people.distinct().order_by("full_name", "email")  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        chosen = super().clean() or {}
+        since, until = chosen.get("since"), chosen.get("until")
+        if since and until and since > until:
+            self.add_error("until", "This day is before the one under From.")
+        return chosen
+
+    @property
+    def words(self) -> str:
+        """What is chosen, as a printed trail says it: "What: Signed in; From: 01-Nov-2026"; "" for nothing."""
+        self.is_valid()
+        chosen = {name: value for name, value in self.cleaned_data.items() if value}
+        if "what" in chosen:
+            chosen["what"] = dict(WHAT)[chosen["what"]]
+        for name in {"since", "until"} & chosen.keys():
+            chosen[name] = f"{chosen[name]:%d-%b-%Y}"
+        return "; ".join(f"{self.fields[name].label}: {value}" for name, value in chosen.items())
 
     @property
     def query(self) -> str:

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.defaultfilters import pluralize
 from django.views.decorators.http import require_http_methods
 
 from emr import access, audit, csv_lists, freshness, look_ups, uploads
@@ -132,7 +133,9 @@ def _list_of_patients(request: HttpRequest, practice: Practice, connection: Conn
         return _roster_page(request, practice, connection, file_form=form, **_preview(request, practice, form, plan))
     new = uploads.apply_roster(plan, connection, _person(request))
     _record(request, practice, f"enrolled {new} from a list, looking up {len(plan.search)}")
-    messages.success(request, f"{new} patients enrolled; {len(plan.search)} are being looked up.")
+    sought = len(plan.search)
+    said = f"{new} patient{pluralize(new)} enrolled; {sought} {pluralize(sought, 'is,are')} being looked up."
+    messages.success(request, said)
     return redirect("emr:roster", practice.pk)
 
 
@@ -148,7 +151,8 @@ def schedule_list(request: HttpRequest, practice_id: UUID) -> HttpResponse:
         if plan is not None and _to_be_done(request, practice, plan):
             written = uploads.apply_schedule(plan, practice)
             _record(request, practice, f"read in a schedule: {written} appointments, {len(plan.dropped)} dropped")
-            messages.success(request, f"{written} appointments are on file.")
+            said = f"{written} appointment{pluralize(written, ' is,s are')} on file."
+            messages.success(request, said)
             return redirect("emr:schedule", practice.pk)
     shown = _preview(request, practice, form, plan)
     context = {"practice": practice, "file_form": form, "standing": freshness.awaited(practice)}

@@ -1,11 +1,12 @@
 """A practice's connection: the checklist, the self-test, the roster, and what to press when something is amiss."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Count, QuerySet
@@ -28,11 +29,19 @@ _NOT_CHECKED = "Not checked yet: press “Test” above."
 _OF_THE_OPERATOR = frozenset({"confirm", "confirm-host", "key"})
 
 
+class TroubleFilter(admin.AllValuesFieldListFilter):
+    """Reason codes; having none is a choice with a name, too."""
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        for choice in super().choices(changelist):
+            yield {**choice, "display": choice["display"] or "None: no trouble"}
+
+
 @admin.register(Connection)
 class ConnectionAdmin(AuditedAdmin):
     form = ConnectionForm
     list_display = ["practice", "registration", "state", "trouble", "active_at", "enrolled"]
-    list_filter = ["state", "registration__environment", "registration__vendor_profile", "reason_code"]
+    list_filter = ["state", "registration__environment", "registration__vendor_profile", ("reason_code", TroubleFilter)]
     list_select_related = ["practice", "registration"]
     search_fields = ["practice__name", "practice__code", "registration__name", "base_url", "reason_code"]
     ordering = ["practice__name", "registration__name"]

@@ -53,6 +53,7 @@ class IdentityProviderForm(forms.ModelForm):
 
 class ExternalIdentityInline(ReadOnlyInline):
     model = ExternalIdentity
+    verbose_name_plural = "people linked to it"
     fields = ["user", "linked_at"]
 
 

@@ -69,6 +69,14 @@ def test_filters(
     assert "charlie" not in page
 
 
+def test_days_the_wrong_way_round_are_said_to_be(trail: None, practice_a: Practice, officer: User) -> None:
+    address, days = reverse("emr:audit-trail", args=[practice_a.pk]), {"since": "2026-11-11", "until": "2026-11-10"}
+    page = signed_in(officer).get(address, {"what": "print", **days}).content.decode()
+    assert "This day is before the one under From." in page
+    assert "1 event of this kind" in page  # by what is valid
+    assert "What: Printed a history; From: 11-Nov-2026." in page  # as it is printed
+
+
 def test_paging_keeps_the_filters_and_names_nobody(
     trail: None, practice_a: Practice, officer: User, alice: User
 ) -> None:

@@ -84,3 +84,4 @@ def sign_in(page: Page, live_server: LiveServer, user: User) -> None:
     page.goto(f"{live_server.url}/")
     give_both(page, user.email)
     expect(page.get_by_role("heading", name="Patients", level=1)).to_be_visible()
+    page.wait_for_load_state()  # what is typed before htmx listens is lost

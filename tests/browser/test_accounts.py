@@ -4,9 +4,11 @@ import time
 from typing import Any
 
 import pytest
+from django.urls import reverse
 from playwright.sync_api import Page, expect
 from pytest_django.live_server_helper import LiveServer
 
+from emr.accounts import sessions
 from emr.models import AuditEvent, Membership, Practice, User
 from headachemd.demo import totp
 from tests.accounts.doors import PASSWORD, code, enrolled
@@ -36,7 +38,7 @@ def test_the_first_sign_in_sets_up_an_authenticator_app(
         page.get_by_role("link", name="Set up an authenticator app")
     ).click()
     drawn = page.get_by_alt_text("QR code of the key below")
-    assert drawn.evaluate("image => image.complete && image.naturalWidth > 0")
+    assert drawn.evaluate("image => image.decode().then(() => image.naturalWidth > 0)")
     secret = page.locator("code").inner_text()
     page.get_by_label("Code from the app").fill("000000")
     page.get_by_role("button", name="Finish").click()
@@ -105,7 +107,7 @@ def test_an_idle_session_is_warned_extended_and_ended(
     page: Page, live_server: LiveServer, alice: User, settings: Any, complaints: list[str]
 ) -> None:
     sign_in(page, live_server, alice)
-    settings.SESSION_IDLE_SECONDS, settings.SESSION_WARN_SECONDS = 9, 6
+    settings.SESSION_IDLE_SECONDS, settings.SESSION_WARN_SECONDS = 600, 599  # time to look at it
     page.reload()
     warning = page.get_by_role("dialog")
     expect(warning).to_be_visible()
@@ -113,6 +115,9 @@ def test_an_idle_session_is_warned_extended_and_ended(
     assert violations(page) == ""
     shoot(page, "idle-warning")
     page.keyboard.press("Escape")
+    expect(warning).to_be_visible()
+    settings.SESSION_IDLE_SECONDS, settings.SESSION_WARN_SECONDS = 9, 6
+    page.reload()
     expect(warning).to_be_visible()
     page.get_by_role("button", name="Stay signed in").click()
     expect(warning).not_to_be_visible()
@@ -130,13 +135,19 @@ def test_a_session_in_use_in_another_tab_is_not_warned_of(
     page: Page, live_server: LiveServer, alice: User, settings: Any
 ) -> None:
     sign_in(page, live_server, alice)
-    settings.SESSION_IDLE_SECONDS, settings.SESSION_WARN_SECONDS = 10, 3
+    settings.SESSION_IDLE_SECONDS, settings.SESSION_WARN_SECONDS = 30, 23
     page.reload()
     other = page.context.new_page()
-    for _ in range(4):
-        page.wait_for_timeout(2500)
+    asked: list[str] = []
+    page.on("requestfinished", lambda request: asked.append(request.url))
+    for _ in range(30):
         other.goto(f"{live_server.url}/")
-        expect(page.get_by_role("dialog")).not_to_be_visible()
+        page.wait_for_timeout(500)
+        if asked:  # seven seconds are over on this page, and it has heard of the other
+            break
+    assert asked == [live_server.url + reverse(sessions.STATUS)]
+    page.wait_for_timeout(1500)
+    expect(page.get_by_role("dialog")).not_to_be_visible()
     expect(page.get_by_role("heading", name="Patients", level=1)).to_be_visible()
 
 
@@ -164,6 +175,31 @@ def test_breaking_the_glass(page: Page, live_server: LiveServer, practice_a: Pra
     expect(banner).not_to_be_visible()
     expect(page.get_by_role("cell", name="Unconscious patient")).to_be_visible()
     assert complaints == []
+
+
+def test_what_has_the_focus_can_be_seen(page: Page, live_server: LiveServer, alice: User, practice_b: Practice) -> None:
+    """An outline or ring of two pixels or more on each stop of the Tab key, the menus of the header among them."""
+    Membership.objects.create(user=alice, practice=practice_b, role=Membership.Role.CLINICIAN)
+    enrolled(alice)
+    page.goto(f"{live_server.url}/")
+    give_both(page, alice.email)
+    page.get_by_role("button", name="Alder Headache Clinic").click()
+    expect(page.get_by_role("heading", name="Patients", level=1)).to_be_visible()
+    stops = {}
+    for _ in range(9):
+        page.keyboard.press("Tab")
+        page.wait_for_timeout(300)  # the ring fades in
+        name, ring = page.evaluate(
+            """() => {
+                const each = document.activeElement, look = getComputedStyle(each);
+                const ring = look.boxShadow.match(/(\\d[\\d.]*)px(?=,|$| inset)/);
+                const width = look.outlineStyle === "none" ? 0 : parseFloat(look.outlineWidth);
+                return [each.innerText.trim() || each.name, Math.max(width, ring ? parseFloat(ring[1]) : 0)];
+            }"""
+        )
+        stops[name] = ring
+    assert {"Skip to the content", "q", "Filter and sort"} <= stops.keys()
+    assert {name: ring for name, ring in stops.items() if ring < 2} == {}
 
 
 def test_switching_practices(
@@ -201,10 +237,15 @@ def pages(practice: Practice) -> dict[str, str]:
     }
 
 
+LONG_NAME = "Northeastern Comprehensive Headache and Facial Pain Center of the Connecticut River Valley"
+
+
 def test_account_pages_are_accessible_and_fit(
     looks: Looks, live_server: LiveServer, practice_a: Practice, practice_b: Practice, bob: User
 ) -> None:
     page = looks.page
+    practice_a.name = LONG_NAME
+    practice_a.save()
     admin = enrolled(member("adam@example.org", practice_a, Membership.Role.ADMIN))
     Membership.objects.create(user=admin, practice=practice_b, role=Membership.Role.PRIVACY_OFFICER)
     give_password(page, live_server, admin.email)
@@ -213,6 +254,13 @@ def test_account_pages_are_accessible_and_fit(
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Your practices")).to_be_visible()
     looks.at("account-choose-practice")
+    switch = page.locator("header details.switch")
+    switch.locator("summary").click()
+    looks.at("account-switch")
+    summary, panel = switch.locator("summary").bounding_box(), switch.locator("> div").bounding_box()
+    assert summary is not None
+    assert panel is not None
+    assert panel["y"] >= summary["y"] + summary["height"] - 1  # it opens below what opened it
     for name, path in pages(practice_a).items():
         looks.at(f"account-{name}", live_server.url + path)
     page.goto(f"{live_server.url}/practices/{practice_a.pk}/break-glass/")

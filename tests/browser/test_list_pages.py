@@ -89,8 +89,10 @@ def test_pages_are_accessible_and_fit(
 def test_the_day_by_keyboard_alone(page: Page, live_server: LiveServer, alice: User, chart: Patient) -> None:
     sign_in(page, live_server, alice)
     page.get_by_label("Name, birth date or account number").focus()
-    page.keyboard.type("okaf")
+    with page.expect_response(lambda answer: (answer.request.post_data or "").endswith("q=okaf")):
+        page.keyboard.type("okaf")
     expect(page.get_by_role("row")).to_have_count(2)
+    expect(page.locator(".htmx-request, .htmx-swapping, .htmx-settling")).to_have_count(0)  # "oka" may find her too
     expect(page.get_by_role("heading", name="Schedule")).to_be_hidden()
     assert "okaf" not in page.url
     for _ in range(20):

@@ -16,7 +16,7 @@ from emr.models import Connection, Enrolment, LookUp, Practice, Pull, Quarantine
 from emr.pulling import ending, queue
 from patients.models import Patient
 from tests.browser.conftest import sign_in
-from tests.browser.looks import PHONE, Looks, shoot, too_wide, violations
+from tests.browser.looks import PHONE, Looks, sheets, shoot, too_wide, violations
 from tests.bulk import conftest as bulk
 from tests.bulk.conftest import ConnectBulk, connect_bulk  # noqa: F401
 from tests.pulls.conftest import (  # noqa: F401
@@ -243,6 +243,9 @@ def test_refresh_on_the_chart_goes_through_its_states(
     page.goto(f"{live_server.url}/patients/{person.pk}/")
     where = page.locator("form.as-of")
     expect(where).to_contain_text("Last fetched")
+    page.emulate_media(media="print")
+    expect(where).to_be_hidden()  # a button does nothing on paper
+    page.emulate_media(media="screen")
     where.get_by_role("button", name="Refresh from the EMR").click()
     expect(where).to_contain_text("Asked for; waiting for its turn.")
     expect(where.get_by_role("button")).to_have_count(0)  # asked once
@@ -324,6 +327,15 @@ def test_pages_are_accessible_and_fit(
     looks.at("changes-opened")
     ending.cancel(pull.pk)
     looks.at("pull-cancelled", f"{live_server.url}/pulls/{pull.pk}/")
+    expect(page.get_by_role("row").filter(has_text="Condition").first).to_contain_text("The pull was cancelled")
+    page.emulate_media(media="print")
+    expect(page.get_by_text("Printed by Alice.")).to_be_visible()
+    for hidden in ("main details", "main button", "main input"):  # neither links to records nor buttons
+        expect(page.locator(f"{hidden}:visible")).to_have_count(0)
+    assert sheets(page) <= 2
+    page.goto(f"{practice}/changes/")
+    expect(page.locator("main input:visible")).to_have_count(0)
+    page.emulate_media(media="screen")
     page.goto(f"{practice}/roster/")
     page.get_by_label("CSV file").set_input_files(
         {"name": "list.csv", "mimeType": "text/csv", "buffer": b"fhir_id\nnew-one\nnot an id\n"}

@@ -18,10 +18,9 @@ LINES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"], ids=["LF", "CR LF", "CR", "CR CR LF"])
-def test_a_list_is_shown_and_done(
-    live_server: Any, page: Page, complaints: list[str], monkeypatch: pytest.MonkeyPatch, end: str
-) -> None:
+@pytest.fixture
+def roster(live_server: Any, page: Page, monkeypatch: pytest.MonkeyPatch) -> Page:
+    """The page where a list is brought, before bob of a practice with a connection."""
     monkeypatch.setattr("emr.hints.publish", lambda *args: True)
     practice = Practice.objects.create(name="Alder Headache Clinic", code="AAAAAA")
     registration = ClientRegistration.objects.create(name="Backend app", client_id="ours")
@@ -34,6 +33,12 @@ def test_a_list_is_shown_and_done(
         [{"name": name, "value": morsel.value, "url": live_server.url} for name, morsel in bob.cookies.items()]
     )
     page.goto(f"{live_server.url}/practices/{practice.pk}/roster/")
+    return page
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"], ids=["LF", "CR LF", "CR", "CR CR LF"])
+def test_a_list_is_shown_and_done(roster: Page, complaints: list[str], end: str) -> None:
+    page = roster
     raw = end.join(LINES).encode()
     page.get_by_label("CSV file").set_input_files([{"name": "list.csv", "mimeType": "text/csv", "buffer": raw}])
     page.get_by_role("button", name="Show what it would do").click()
@@ -49,3 +54,17 @@ def test_a_list_is_shown_and_done(
         ("García López", 'María "Mía"'), ("O'Brien", "<b>Pat</b>"),
     ]  # fmt: skip
     assert complaints == []
+
+
+def test_of_many_rows_that_cannot_be_used_ten_stand_before_the_button(roster: Page) -> None:
+    raw = "fhir_id\nnew-one\n" + "".join(f"not an id {number}\n" for number in range(120))
+    roster.get_by_label("CSV file").set_input_files(
+        [{"name": "list.csv", "mimeType": "text/csv", "buffer": raw.encode()}]
+    )
+    roster.get_by_role("button", name="Show what it would do").click()
+    expect(roster.get_by_text("120 rows cannot be used")).to_be_in_viewport()
+    expect(roster.get_by_role("button", name="Do it for 1 row")).to_be_in_viewport()
+    expect(roster.locator(".problem li:visible")).to_have_count(10)
+    roster.get_by_text("110 more", exact=True).click()
+    expect(roster.locator(".problem li:visible")).to_have_count(100)
+    expect(roster.get_by_text("Only the first 100 are shown.")).to_be_visible()
