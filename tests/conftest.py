@@ -6,6 +6,7 @@ import pytest
 from django.core.cache import cache
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.test import Client
+from hypothesis import settings as hypothesis_settings
 
 from emr import walls
 from emr.accounts import second_factor
@@ -13,6 +14,10 @@ from emr.models import Membership, Practice, User
 
 # What Django itself writes about the models when they are migrated: to make it anew takes longer than most tests.
 KEPT_TABLES = frozenset({"django_content_type", "auth_permission"})
+
+# The same examples in every run, however slow the machine is.
+hypothesis_settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+hypothesis_settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True, scope="session")

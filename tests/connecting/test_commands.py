@@ -268,7 +268,6 @@ def test_rotate_keys_leaves_what_it_cannot_read_and_says_so(secrets: dict[str, A
         assert readable(secrets)
 
 
-@pytest.mark.skipif(database.vendor == "sqlite", reason="SQLite has one writer at a time, and in memory none waits")
 @pytest.mark.django_db(transaction=True)
 def test_rotate_keys_does_not_undo_a_token_renewed_meanwhile(
     secrets: dict[str, Any], monkeypatch: pytest.MonkeyPatch, settings: Settings

@@ -1,5 +1,6 @@
 """The whole product, with its real processes: started as a newcomer would, and killed as nobody would."""
 
+import contextlib
 import json
 import os
 import random
@@ -89,7 +90,7 @@ def running(folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(30)
+            process.wait(120)
 
 
 def query(folder: Path, sql: str) -> list[tuple[object, ...]]:
@@ -103,7 +104,7 @@ def query(folder: Path, sql: str) -> list[tuple[object, ...]]:
             return []  # not migrated yet
 
 
-def wait_for(folder: Path, patients: int, seconds: float = 90) -> None:
+def wait_for(folder: Path, patients: int, seconds: float = 200) -> None:
     until = time.monotonic() + seconds
     while query(folder, "SELECT count(*) FROM emr_workitem WHERE state = 'done'") != [(patients,)]:
         log = folder.parent / f"{folder.name}.log"
@@ -145,10 +146,11 @@ def test_workers_killed_in_mid_pull_cost_nothing(undisturbed: Path, tmp_path: Pa
                 break
             if started and started[0] != (0,):
                 for process in processes_of(folder, "worker"):
-                    os.kill(process, signal.SIGKILL)
-                    kills += 1
+                    with contextlib.suppress(ProcessLookupError):  # its parent's end was its own
+                        os.kill(process, signal.SIGKILL)
+                        kills += 1
         assert kills >= 2
-        wait_for(folder, 4, seconds=150)
+        wait_for(folder, 4)
     assert final_rows(folder) == final_rows(undisturbed)
 
 
@@ -156,13 +158,13 @@ def test_workers_killed_in_mid_pull_cost_nothing(undisturbed: Path, tmp_path: Pa
 def test_a_killed_demo_goes_on_where_it_was(undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     with running(folder, "--patients", "4", "--latency", "60") as first:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while query(folder, "SELECT count(*) > 30 FROM emr_resource") != [(1,)]:
             assert time.monotonic() < until
             time.sleep(0.1)
         first.kill()
         first.wait()
-    until = time.monotonic() + 15
+    until = time.monotonic() + 60
     while processes_of(folder, "worker") or processes_of(folder, "beat"):
         assert time.monotonic() < until, "children outlive their supervisor"
         time.sleep(0.1)

@@ -72,7 +72,7 @@ def test_the_patient_whom_the_demo_names_consents_and_the_history_fills(
     )
     back = signing_in.sign_in(onward, username=signing_in.username_of(control, person))
     assert "Thank you" in patient.get(back.removeprefix(staff.address))
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     history = ""
     while "Allergies not fetched" in history or "As of" not in history:
         assert time.monotonic() < until, f"the history was not filled: {history or staff.get('/')}"

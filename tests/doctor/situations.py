@@ -146,7 +146,7 @@ SITUATIONS = [
     Situation("nobody listens", lambda stage: stage.sandbox.stop(), "NET_CONNECT", "network"),
     Situation("connection reset", fault("reset", WELL_KNOWN), "NET_CONNECT", "network"),
     Situation("answer cut short", fault("short-body", WELL_KNOWN), "NET_CONNECT", "network"),
-    Situation("answer that does not come", fault("stall", WELL_KNOWN, seconds=2), "NET_TIMEOUT", "network"),
+    Situation("answer that does not come", fault("stall", WELL_KNOWN, seconds=6), "NET_TIMEOUT", "network"),
     Situation("answer that drips", fault("drip", WELL_KNOWN, bytes=64, seconds=0.2), "NET_TIMEOUT", "network"),
     Situation("private address", base(lambda _: "https://10.0.0.1/fhir/r4/AAAAAA"), "NET_ADDRESS_REFUSED", "network"),
     # Discovery.
@@ -215,7 +215,7 @@ SITUATIONS = [
     Situation("not activated, said at the token endpoint", fault("not-enabled", TOKEN), "AUTHZ_APP_NOT_ACTIVATED",
               "token"),
     Situation("minute spent at the token endpoint", fault("429", TOKEN), "FHIR_429", "token"),
-    Situation("token endpoint that hangs", fault("stall", TOKEN, seconds=2), "NET_TIMEOUT", "token"),
+    Situation("token endpoint that hangs", fault("stall", TOKEN, seconds=6), "NET_TIMEOUT", "token"),
     Situation("fewer scopes than asked for", fault("narrow-scope", TOKEN, types=["Encounter"]), "TOK_SCOPE_WITHHELD",
               "scopes", warns=True, says="system/Encounter.read"),
     Situation("no read scope granted", fault("altered-json", TOKEN, set={"scope": "openid"}), "TOK_SCOPE_WITHHELD",

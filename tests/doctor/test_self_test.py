@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from django.core.management import CommandError, call_command
-from django.db import connection, connections
+from django.db import connections
 from django.utils import timezone
 
 from emr import calls, discovery, doctor, hints, tasks, tokens
@@ -326,8 +326,6 @@ def test_who_asks_during_a_run_gets_that_run(well: Stage, monkeypatch: pytest.Mo
 
 
 def test_concurrent_runs_are_one_run() -> None:
-    if connection.vendor == "sqlite":
-        pytest.skip("SQLite's in-memory test database locks whole tables between threads")
     with stage(latency_ms=30) as place:
         found: list[DoctorReport] = []
 

@@ -66,6 +66,7 @@ def person(practice_a: Practice) -> Patient:
 
 
 # --- the banner ----------------------------------------------------------------------------------------------------
+@time_machine.travel(charts.NOW, tick=False)
 def test_title_banner_and_as_of_line(alice: User, practice_a: Practice) -> None:
     page = read(alice, charts.rich(practice_a))
     assert "<title>GARCIA LOPEZ, María (Dr) – Headache history</title>" in page
@@ -383,6 +384,7 @@ def test_list_of_every_kind_says_why_it_is_empty(alice: User, person: Patient, k
     assert "Nothing on file" in text or "Not fetched yet" in text
 
 
+@time_machine.travel(charts.NOW, tick=False)
 def test_future_and_coarse_dates_are_marked_not_mended(alice: User, person: Patient) -> None:
     charts.add(
         person,

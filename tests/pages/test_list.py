@@ -3,6 +3,7 @@
 from datetime import date
 
 import pytest
+import time_machine
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -113,6 +114,7 @@ def test_absurd_page_number_shows_the_first(alice: User, practice_a: Practice, p
     assert names(signed_in(alice), practice_a, "", page=page) == ["GARCIA LOPEZ, María (Dr)"]
 
 
+@time_machine.travel(charts.NOW, tick=False)
 def test_row_shows_who_diagnoses_and_freshness(alice: User, practice_a: Practice) -> None:
     charts.rich(practice_a)
     page = signed_in(alice).get(address(practice_a)).content.decode()

@@ -104,11 +104,11 @@ def test_limit_refuses_all_kinds_until_the_minute_turns(connect: Connect, folder
 
 
 def test_concurrent_calls_are_seen(connect: Connect, folder: Path) -> None:
-    app = connect(data=(folder,), latency_ms=0, latency_per_type={"Condition": 150})
+    app = connect(data=(folder,), latency_ms=0, latency_per_type={"Condition": 1500})
     app.sign_in("system/Patient.read", "system/Condition.read")
     started = time.monotonic()
     app.get("Patient/p1")
-    assert time.monotonic() - started < 0.14, "only Condition is slow"
+    assert time.monotonic() - started < 1.4, "only Condition is slow"
 
     def ask() -> None:
         web = Web(app.web.port)
@@ -121,7 +121,7 @@ def test_concurrent_calls_are_seen(connect: Connect, folder: Path) -> None:
     for thread in threads:
         thread.join()
     assert calls(app)["max_concurrent"] == 3
-    assert time.monotonic() - started > 0.15
+    assert time.monotonic() - started > 1.5
 
 
 def test_reset_forgets_what_happened_and_keeps_charts_and_tokens(app: App) -> None:

@@ -26,7 +26,7 @@ OURS = {"emr", "patients", "headachemd", "django", "jwt", "requests"}
 
 def first_line(process: subprocess.Popen[str]) -> dict[str, Any]:
     assert process.stdout is not None
-    ready, _, _ = select.select([process.stdout], [], [], 20)
+    ready, _, _ = select.select([process.stdout], [], [], 60)
     assert ready, "the sandbox did not start in time"
     return json.loads(process.stdout.readline())
 
@@ -42,7 +42,7 @@ def test_program_says_where_it_is_and_stops_on_a_signal(number: signal.Signals, 
             web = Web(urlsplit(line["control"]).port or 0)
             patients = web.get(urlsplit(line["control"]).path + "/patients").json["patients"]
             process.send_signal(number)
-            _, errors = process.communicate(timeout=10)
+            _, errors = process.communicate(timeout=60)
             web.connection.close()
         finally:
             process.kill()

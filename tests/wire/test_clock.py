@@ -12,13 +12,13 @@ from emr.wire.clock import Clock
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     near, far = socket.socketpair()
-    near.settimeout(2)
+    near.settimeout(20)
     with near, far:
         yield near, far
 
 
 def wait_for(clock: Clock) -> None:
-    until = time.monotonic() + 2
+    until = time.monotonic() + 20
     while not clock.rang and time.monotonic() < until:
         time.sleep(0.005)
 

@@ -112,17 +112,17 @@ def test_gzip_bomb_is_cut_off(stub: Start, wire: Wire) -> None:
     with pytest.raises(NeverAgain) as caught:
         read(stub(wire(bomb, Content_Encoding="gzip")))
     assert caught.value.code == "NET_TOO_LARGE"
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
 
 
 def test_file_that_drips_is_given_up_and_slow_work_on_it_is_not(
     stub: Start, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ndjson, "_TIMEOUTS", Timeouts(connect=1.0, read=0.4, wall=0.6))
+    monkeypatch.setattr(ndjson, "_TIMEOUTS", Timeouts(connect=5.0, read=2.0, wall=1.0))
 
     def drip(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
-        for _ in range(20):
+        for _ in range(80):
             connection.sendall(b"x")
             time.sleep(0.1)
 
@@ -133,7 +133,7 @@ def test_file_that_drips_is_given_up_and_slow_work_on_it_is_not(
     with server.door() as door, ndjson.opened(door, f"{server.base}/files/1", "token") as lines:
         for line in lines:
             if line.number % 40_000 == 0:
-                time.sleep(0.4)  # storing; longer than the wall clock in sum
+                time.sleep(0.6)  # storing; longer than the wall clock in sum
         assert line.number == 100_000
 
 
