@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.template.defaultfilters import pluralize
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -21,10 +22,11 @@ from emr import audit, catalogue, discovery, doctor, keys, letters, roster
 from emr.admin.bases import AuditedAdmin, record_change
 from emr.connecting import checklist, reconnecting
 from emr.connecting.forms import ConnectionForm
-from emr.models import Connection, DirectoryEntry, DoctorReport, Enrolment, Letter, Practice
+from emr.models import Connection, DirectoryEntry, DoctorReport, Enrolment, Letter, Practice, User
 from emr.pulling import asking, paths
 
 _NOT_CHECKED = "Not checked yet: press “Test” above."
+_AT_THE_EMR = "The EMR lists this app until the practice takes it away there."
 # Buttons that change what other practices connect by, or whom we send a signature to.
 _OF_THE_OPERATOR = frozenset({"confirm", "confirm-host", "key"})
 
@@ -109,6 +111,8 @@ class ConnectionAdmin(AuditedAdmin):
 
     @admin.display(description="what to do")
     def standing(self, connection: Connection) -> str:
+        if connection.state == Connection.State.REVOKED:
+            return f"An admin has disconnected it: nothing is fetched. {_AT_THE_EMR} “Reconnect” above starts anew."
         if not connection.reason_code:
             return _NOT_CHECKED if connection.active_at is None else "Nothing: the last check met no trouble."
         told = catalogue.explain(connection.reason_code)
@@ -251,6 +255,7 @@ class ConnectionAdmin(AuditedAdmin):
             "test": self._test,
             "retry": self._retry,
             "reconnect": self._reconnect,
+            "disconnect": self._disconnect,
             "confirm": self._confirm,
             "confirm-host": self._confirm_host,
             "activated": self._activated,
@@ -270,6 +275,11 @@ class ConnectionAdmin(AuditedAdmin):
         reconnecting.reopen(connection)
         self.message_user(request, "Token and discovery are forgotten; the connection starts anew.")
         self._test(request, connection)
+
+    def _disconnect(self, request: HttpRequest, connection: Connection) -> None:
+        ended = reconnecting.disconnect(connection, cast(User, request.user))
+        consents = f" {ended} patient consent{pluralize(ended)} ended with it." if ended else ""
+        self.message_user(request, f"Disconnected: nothing is fetched any more.{consents} {_AT_THE_EMR}")
 
     def _confirm(self, request: HttpRequest, connection: Connection) -> None:
         registration = connection.registration

@@ -1,13 +1,15 @@
-"""What the buttons Retry and Reconnect undo, and what a changed address must not carry along."""
+"""What the buttons Retry, Reconnect and Disconnect do, and what a changed address must not carry along."""
 
 from collections.abc import Iterable
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from emr import refreshing
 from emr.connecting import checklist
-from emr.models import Connection, Grant, TypeOutcome
+from emr.models import Connection, Grant, Pull, TypeOutcome, User
+from emr.pulling import ending
 
 State = Connection.State
 
@@ -26,6 +28,24 @@ def reopen(connection: Connection) -> None:
     )
     connection.refresh_from_db()
     checklist.settle(connection)
+
+
+@transaction.atomic
+def disconnect(connection: Connection, by: User) -> int:
+    """Disconnect: nothing is fetched any more, our tokens are deleted, what was fetched is kept, until `reopen`.
+
+    Workers in the middle of a pull lose their leases and store nothing more. Returns how many consents ended: the EMR
+    still lists this app for them, and for the practice, until somebody takes it away there.
+    """
+    Connection.objects.filter(pk=connection.pk).update(
+        state=State.REVOKED, reason_code="", reason_detail="", reason_at=None, request_id=""
+    )
+    connection.refresh_from_db()
+    connection.system_tokens.all().delete()
+    for pull in connection.pulls.filter(state__in=Pull.OPEN):
+        ending.cancel(pull.pk)
+    standing = connection.grants.exclude(state=Grant.State.REVOKED)
+    return sum(refreshing.end(grant, "GRANT_REVOKE_BY_HAND", by=by, state=Grant.State.REVOKED) for grant in standing)
 
 
 def fetch_missing(connection: Connection) -> int:

@@ -531,7 +531,7 @@ def test_recent_actions_name_rows_that_are_still_ones_own(client: Client, anna: 
 
 # --- pages of our own ---------------------------------------------------------------------------------------
 
-OF_CONNECTIONS = ["test", "retry", "reconnect", "activated", "letter"]
+OF_CONNECTIONS = ["test", "retry", "reconnect", "activated", "letter", "disconnect"]
 OF_THE_OPERATOR = ["confirm", "confirm-host", "key"]
 
 

@@ -172,6 +172,7 @@ CONNECTIONS = [
     Act(CONNECTION, CONFIGURED, choosing(Connection, "probe_anew"), ROOT, "probe_anew"),
     Act(CONNECTION, CONFIGURED, choosing(Connection, "delete_selected"), ROOT, "delete_selected"),
     *(Act(DO, CONFIGURED, pressing(what), ROOT, what) for what in ("test", "retry", "reconnect", "activated")),
+    Act(DO, CONFIGURED, pressing("disconnect"), ROOT, "disconnect"),
     Act(DO, CONFIGURED, pressing("confirm"), ROOT, "confirm"),
     Act(DO, CONFIGURED, asking_about_a_host, ROOT, "confirm-host"),
     Act(DO, ("configuration - -", "configuration B -"), pressing("key"), ROOT, "key"),
