@@ -106,6 +106,7 @@ def set_up(client: Client) -> str:
 
 
 @transactional
+@time_machine.travel("2026-11-22 15:00+00:00", tick=False)  # all of it within the half minute of one code
 def test_enrolment_after_the_first_sign_in_leads_to_where_one_was_going(alice: User, practice_a: Practice) -> None:
     client = Client()
     give_password(client)

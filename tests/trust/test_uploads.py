@@ -203,7 +203,7 @@ def test_lists_of_spreadsheets_mean_the_same(
     shown = bring(client, url, raw)
     assert "0 patients would be enrolled, 1 looked up in the EMR" in told(shown)
     done = client.post(url, sent_back(shown), follow=True)
-    assert "1 are being looked up" in told(done)
+    assert "1 is being looked up" in told(done)
     assert LookUp.objects.get().sought == {"family": CANARY, "given": "Pat", "birthdate": "1989-03-07"}
 
 
@@ -311,7 +311,7 @@ def test_what_the_browser_says_the_file_is_changes_nothing(
 def test_a_preview_is_done_once(connection: Connection, practice_a: Practice, bob: User) -> None:
     client, url = signed_in(bob), page_of(practice_a)
     fields = sent_back(bring(client, url, HEAD + NEW))
-    assert "1 are being looked up" in told(client.post(url, fields, follow=True))
+    assert "1 is being looked up" in told(client.post(url, fields, follow=True))
     again = client.post(url, fields)
     assert "Nothing was done: what the list would do has changed" in told(again)
     assert "1 about people who are being looked up already" in told(again)
