@@ -53,12 +53,12 @@ class Supervisor:
     def start(self, name: str, command: Sequence[str], *, first_line: bool = False) -> str:
         """Start a child, its output in a log file. With `first_line`, wait for and return what it prints first."""
         process = self._spawn(name, command, capture=first_line)
+        self.children[name] = Child(name, command, process)  # before its first line: a signal may come while we wait
         line = ""
         if first_line and process.stdout is not None:
             line = process.stdout.readline()
             if not line:
                 raise ChildFailed(f"{name} did not start; see {self.log_dir / name}.log")
-        self.children[name] = Child(name, command, process)
         return line
 
     def _spawn(self, name: str, command: Sequence[str], *, capture: bool = False) -> subprocess.Popen[str]:
@@ -79,13 +79,13 @@ class Supervisor:
             for child in list(self.children.values()):
                 if child.process.poll() is not None and child.restarts < self.MAX_RESTARTS:
                     child.restarts += 1
-                    time.sleep(min(child.restarts * 0.2, 5))
-                    if not self._stopping.is_set():
+                    if not self._stopping.wait(min(child.restarts * 0.2, 5)):
                         child.process = self._spawn(child.name, child.command)
 
     def stop(self) -> None:
         """SIGTERM to each child's whole group, and SIGKILL to what is left after a while."""
         self._stopping.set()
+        self._watcher.join(GRACE_SECONDS)  # else it could start a child that nobody ends
         for child in self.children.values():
             _signal_group(child.process, signal.SIGTERM)
         until = time.monotonic() + GRACE_SECONDS
