@@ -1,25 +1,27 @@
 """Who may see, who has seen: what is promised of isolation, audit, secrets and hostile input, at full size."""
 
+import json
 import logging
+import os
 import random
 import statistics
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from datetime import timedelta
 from typing import Any
 from unittest import mock
 
 from cryptography.fernet import Fernet
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.test import Client, override_settings
-from django.utils import timezone
 
 from bench.figure import Figure
 from bench.page import patient_with
-from emr import access, audit, audit_chain, fields, resealing, walls
+from bench.token_traffic import readable
+from emr import access, audit, audit_chain, resealing, walls
 from emr.accounts.second_factor import SecondFactorRequired
 from emr.accounts.sessions import SessionLimits
 from emr.models import ClientRegistration, Connection, Practice, SystemToken
@@ -84,7 +86,7 @@ def _located(practice: Practice) -> int:
 
 
 def token_figures() -> Iterator[Figure]:
-    """All tokens sealed anew while another thread reads some and renews others."""
+    """All tokens sealed anew while one process reads some and another renews others."""
     registration = ClientRegistration.objects.create(name="Bench tokens")
     practice = _practice("Bench Tokens", "TOKENS")
     link = Connection.objects.create(practice=practice, registration=registration, base_url="https://x.example/TOKENS")
@@ -92,56 +94,42 @@ def token_figures() -> Iterator[Figure]:
         SystemToken(connection=link, scope=f"s{number}", access_token=f"token-{number}") for number in range(TOKENS)
     )
     new = Fernet.generate_key().decode()
-    traffic = [_Traffic(renews=False), _Traffic(renews=True)]
-    with override_settings(FIELD_KEYS=[new, *settings.FIELD_KEYS]):
-        for each in traffic:
-            each.start()
-        began = time.perf_counter()
-        told = resealing.everything()
-        took = time.perf_counter() - began
-        for each in traffic:
-            each.stop()
+    both = [new, *settings.FIELD_KEYS]
+    with override_settings(FIELD_KEYS=both):
+        with _traffic(both) as traffic:
+            began = time.perf_counter()
+            told = resealing.everything()
+            took = time.perf_counter() - began
         again = resealing.everything()
     with override_settings(FIELD_KEYS=[new]):
-        lost = sum(not _readable(row) for row in SystemToken.objects.filter(connection=link))
-    read, renewed, wrong = (sum(getattr(each, what) for each in traffic) for what in ("read", "renewed", "wrong"))
-    name = f"{TOKENS} tokens re-encrypted, {read} read and {renewed} renewed meanwhile"
+        lost = sum(not readable(row) for row in SystemToken.objects.filter(connection=link))
+    name = f"{TOKENS} tokens re-encrypted, {traffic['read']} read and {traffic['renewed']} renewed meanwhile"
     yield Figure(name, round(took, 2), "s", 10)
-    yield Figure("reads that went wrong meanwhile", wrong, "", 0)
+    yield Figure("reads that went wrong meanwhile", traffic["wrong"], "", 0)
     yield Figure("tokens not readable with the new key alone", lost + told.unreadable + again.unreadable, "", 0)
 
 
-def _readable(row: SystemToken) -> bool:
-    try:
-        return row.access_token.startswith(("token-", "renewed-"))
-    except fields.SecretUnreadable:
-        return False
-
-
-class _Traffic(threading.Thread):
-    def __init__(self, *, renews: bool) -> None:
-        super().__init__(daemon=True)
-        self.renews = renews
-        self.read = self.renewed = self.wrong = 0
-        self._over = threading.Event()
-
-    def run(self) -> None:
-        chance = random.Random(3)
-        keys = list(SystemToken.objects.values_list("pk", flat=True))
-        while not self._over.is_set():
-            row = SystemToken.objects.get(pk=chance.choice(keys))
-            self.wrong += not _readable(row)
-            self.read += 1
-            if self.renews:
-                sealed = fields.seal(row, "access_token", row.pk, f"renewed-{self.read}")
-                until = timezone.now() + timedelta(minutes=5)
-                SystemToken.objects.filter(pk=row.pk).update(access_token=sealed, expires_at=until)
-                self.renewed += 1
-        connection.close()
-
-    def stop(self) -> None:
-        self._over.set()
-        self.join()
+@contextmanager
+def _traffic(keys: list[str]) -> Iterator[dict[str, int]]:
+    """Two other processes at work meanwhile; at the end, what they did."""
+    env = os.environ | {"FIELD_KEYS": ",".join(keys)}
+    command = [sys.executable, "-m", "bench.token_traffic"]
+    with ExitStack() as stack:
+        crew = [
+            stack.enter_context(
+                subprocess.Popen([*command, what], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            )
+            for what in ("read", "renew")
+        ]
+        for each in crew:
+            if each.stdout is None or each.stdout.readline() != "ready\n":
+                raise RuntimeError("a process that was to use the tokens did not come up")
+        done: dict[str, int] = {}
+        yield done
+        for each in crew:
+            told, _ = each.communicate("")
+            for what, count in json.loads(told).items():
+                done[what] = done.get(what, 0) + count
 
 
 # --- what the checks cost ---

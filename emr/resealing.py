@@ -5,6 +5,7 @@ one before. As long as both keys are in FIELD_KEYS, readers never fail. Done twi
 time finds nothing to do.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,8 @@ from emr import audit
 from emr.accounts import second_factor
 from emr.fields import Sealed, SecretField, SecretUnreadable, is_newest, seal, unseal
 
-BATCH = 250  # rows of one transaction: on SQLite no other writer waits longer than that
+BATCH = 250  # rows of one transaction: on SQLite no other writer waits longer than that,
+BREATH_SECONDS = 0.05  # and gets its turn before the next: SQLite has no queue, who waits looks again now and then
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def _field(model: type[Model], name: str) -> Resealed:
         if len(batch) < BATCH:
             return total
         after = batch[-1][0]
+        time.sleep(BREATH_SECONDS)
 
 
 def _rows(model: type[Model], name: str, batch: list[tuple[Any, Sealed]]) -> Resealed:
