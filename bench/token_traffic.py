@@ -1,6 +1,7 @@
 """Another process of the product that uses tokens while they are sealed anew: `python -m bench.token_traffic WHAT`.
 
-WHAT is "read" or "renew". Says "ready" on a line, goes on until its standard input ends, and then what it did, as one JSON object.
+WHAT is "read" or "renew". Says "ready" on a line, goes on until its standard input ends, and then says what it did, as
+one JSON object.
 """
 
 import json
