@@ -141,7 +141,9 @@ def _claimed(row: Grant, started_at: datetime) -> Iterator[None]:
     except calls.OverBudget:
         holding.update(**free)
         raise
-    except BaseException:  # a worker told to end as well: whether the server has answered is not known
+    except BaseException:
+        # Whatever else ends the call, a worker told to end (SystemExit) among it: whether the server has answered is
+        # not known, and the row must say so before the exception goes on.
         holding.update(**free, **_lost(timezone.now()))
         raise
 

@@ -5,6 +5,7 @@ persists the answer before anybody uses it. No lock is held across the call (on 
 others are told to come back.
 """
 
+from contextlib import ExitStack
 from datetime import timedelta
 
 from django.db import transaction
@@ -79,11 +80,10 @@ def system_access(connection: Connection, door: Door, *, interactive: bool = Fal
     ).update(claimed_at=now)
     if not claimed:
         raise TokenBusy
-    try:
+    with ExitStack() as undo:  # also when the worker is told to end: others need not wait for the claim's life
+        undo.callback(SystemToken.objects.filter(pk=token.pk, claimed_at=now).update, claimed_at=None)
         answer = _mint(connection, door, scope, interactive=interactive)
-    except BaseException:  # a worker told to end as well: others need not wait for the claim's life
-        SystemToken.objects.filter(pk=token.pk, claimed_at=now).update(claimed_at=None)
-        raise
+        undo.pop_all()
     return _persist(token, answer, scope)
 
 

@@ -45,6 +45,20 @@ def test_while_one_asks_the_others_come_back_later(connect: Connect) -> None:
     assert minted(control) == 2
 
 
+def test_a_worker_told_to_end_frees_the_claim(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ending(*_: object, **__: object) -> None:
+        assert SystemToken.objects.get().claimed_at is not None
+        raise SystemExit
+
+    connection, _ = connect(patients=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(tokens, "_mint", ending)
+        with pytest.raises(SystemExit):
+            ask(connection)
+    assert SystemToken.objects.get().claimed_at is None
+    assert ask(connection).bearer
+
+
 def test_a_refused_request_frees_the_claim(connect: Connect) -> None:
     connection, control = connect(patients=1)
     control.fault("500", match={"path": "/token"}, times=1)
